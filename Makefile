@@ -1,0 +1,36 @@
+# Five words: setup, demo, check, test, bench. `make lock` resolves the dependencies anew.
+SHELL := /bin/bash
+.PHONY: setup demo check test bench lock
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.graft-set-up
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("graft needs Python 3.11 or newer, this is " + sys.version)'
+	test -x $(BIN)/python || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/graft init demo --demo
+	$(BIN)/graft --workspace demo run
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/pytest --cov
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock

@@ -1,0 +1,128 @@
+"""The door: arguments in, one line and an exit code out. Heavy imports stay behind the commands that need them."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from flows import commands
+from tasks.contracts.errors import GraftError, one_line
+from tasks.contracts.progress import QUIET
+
+INTERRUPTED = 130
+TERMINATED = 143
+STAGES = ("ingest", "quality", "bias", "augment", "select", "train", "evaluate", "register")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit 2 with the problem and where to read on."""
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command that `argv` (default: the command line) names and return its exit code.
+
+    0 fine, 1 a gate refused, 2 wrong usage or params, 3 bad data, 4 environment, 5 integrity, 130/143 interrupted.
+    """
+    arguments = parser().parse_args(argv)
+    if arguments.quiet:
+        os.environ[QUIET] = "1"
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(arguments.command(arguments) or 0)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing is half-written, and `graft run` goes on from here", INTERRUPTED)
+    except GraftError as error:
+        if arguments.traceback:
+            raise
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone, as `| head` does
+        return 0
+    except Exception as error:  # the only broad one: nobody sees a traceback unasked
+        if arguments.traceback:
+            raise
+        return _fail(f"{type(error).__name__}: {error} (unexpected; --traceback shows where)", GraftError.exit_code)
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(
+        prog="graft", description="Transfer learning from a folder of images to a registered, evaluated model."
+    )
+    top.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="default: here or the folder above")
+    top.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
+    top.add_argument("--traceback", action="store_true", help="show where an error was raised")
+    add = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser).add_parser
+
+    init = add("init", help="make a workspace, or bring an old one up to date")
+    init.add_argument("folder", type=Path, metavar="DIR")
+    source = init.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="images to copy to data/raw, a folder for each class"
+    )
+    source.add_argument("--demo", action="store_true", help="real images that come with graft's libraries")
+    init.set_defaults(command=commands.init)
+
+    run = add("run", help="bring every stage up to date, then register the model")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml first")
+    run.add_argument("--until", choices=STAGES, default=STAGES[-1], metavar="STAGE", help="stop after this stage")
+    run.add_argument("--force", choices=STAGES, metavar="STAGE", help="run this stage even if it is fresh")
+    run.add_argument("--offline", action="store_true", help="download nothing")
+    _json(run).set_defaults(command=commands.run)
+
+    _json(add("audit", help="ingest, quality and bias, without training")).set_defaults(command=commands.audit)
+
+    stage = add("stage", help="run one stage as dvc.yaml calls it, without Prefect")
+    stage.add_argument("name", choices=STAGES, metavar="STAGE")
+    stage.add_argument("--results-version", type=int, metavar="N", help="refuse if this graft makes other results")
+    stage.set_defaults(command=commands.stage)
+
+    status = add("status", help="what is fresh, what would run, and why")
+    status.add_argument("--why", action="store_true", help="also what the last run did with each stage, and why")
+    _json(status).set_defaults(command=commands.status)
+
+    report = add("report", help="draw reports/index.html, or print one stage's findings")
+    report.add_argument("stage", nargs="?", choices=("quality", "bias", "gate", "selection", "evaluation"))
+    _json(report).set_defaults(command=commands.report)
+
+    backbones = add("backbones", help="networks to transfer from")
+    backbones.add_argument("name", nargs="?", help="only this one, in full")
+    backbones.add_argument("--fetch", action="store_true", help="download its weights")
+    _json(backbones).set_defaults(command=commands.backbones)
+
+    models = add("models", help="registered versions")
+    models.add_argument("action", choices=("list", "show"))
+    models.add_argument(
+        "name", nargs="?", default="", help="for show: a version such as model@2; default: the champion"
+    )
+    _json(models).set_defaults(command=commands.models)
+
+    predict = add("predict", help="labels with probabilities, by the champion")
+    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    _json(predict).set_defaults(command=commands.predict)
+    return top
+
+
+def _json(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    command.add_argument("--json", action="store_true", help="for machines")
+    return command
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"graft: {one_line(message)}\n")
+    return code
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""What each command of the door does. Each takes the parsed arguments and returns an exit code."""
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tasks.contracts.errors import BadUsage, GateRefused
+from tasks.contracts.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from flows.stages import Outcome
+
+LAST_RUN = "last_run.json"
+
+
+def init(arguments: Namespace) -> int:
+    """Make a workspace."""
+    from flows.workspaces import init as make
+
+    ws = make(arguments.folder, arguments.data, demo=arguments.demo)
+    images = "" if ws.raw.is_dir() else "put your images into data/raw, a folder for each class, then "
+    _print(f"{ws.root} is a workspace; {images}`graft run`")
+    return 0
+
+
+def run(arguments: Namespace) -> int:
+    """The pipeline, then the registry and the report page."""
+    from flows import summary
+    from flows.publish import publish
+    from flows.stages import STAGES, Outcome
+    from tasks.contracts.params import override
+    from tasks.contracts.progress import say
+    from tasks.report.page import write_page
+
+    ws = _ready(arguments)
+    for change in override(ws.params, arguments.set):
+        say(f"params.yaml: {change}")
+    if arguments.offline:
+        os.environ["GRAFT_OFFLINE"] = "1"
+
+    def start() -> list[Outcome]:
+        from flows.pipeline import pipeline
+
+        return pipeline(ws.root, arguments.until, arguments.force)
+
+    try:
+        outcomes = _bring_up_to_date(ws, start, arguments.until, force=bool(arguments.force))
+    except GateRefused as refused:
+        raise GateRefused(f"{refused}; see {write_page(ws)}") from None
+    version = publish(ws) if arguments.until == STAGES[-1] else None
+    page = write_page(ws)
+    found = summary.summarise(ws, version)
+    if arguments.json:
+        return _dump({**found, "stages": outcomes, "page": str(page)})
+    _print(summary.screen(found, page))
+    return 0
+
+
+def audit(arguments: Namespace) -> int:
+    """Ingest, quality and bias; exit 1 where the gate does not pass."""
+    from flows import summary
+    from flows.stages import Outcome
+    from tasks.bias.gate import require_open
+    from tasks.report.page import write_page
+
+    ws = _ready(arguments)
+
+    def start() -> list[Outcome]:
+        from flows.audit import audit as flow
+
+        return flow(ws.root)
+
+    outcomes = _bring_up_to_date(ws, start, "bias")
+    page = write_page(ws)
+    found = summary.summarise(ws, None)
+    if arguments.json:
+        _dump({**found, "stages": outcomes, "page": str(page)})
+    else:
+        _print(summary.screen(found, page))
+    require_open(ws.gate)
+    return 0
+
+
+def stage(arguments: Namespace) -> int:
+    """One step, in this process: what `dvc.yaml` calls."""
+    from flows.stages import only_run, run_step
+    from tasks.contracts.quiet import turn_telemetry_off
+
+    turn_telemetry_off()
+    ws = find_workspace(arguments.workspace)
+    with only_run(ws):
+        run_step(ws, arguments.name, arguments.results_version)
+    return 0
+
+
+def status(arguments: Namespace) -> int:
+    """What is fresh and what would run."""
+    from flows.stages import stale_stages
+    from tasks.contracts.quiet import turn_telemetry_off
+
+    turn_telemetry_off()
+    ws = find_workspace(arguments.workspace)
+    last = ws.private / LAST_RUN
+    did = {o["stage"]: o for o in json.loads(last.read_text(encoding="utf-8"))} if last.is_file() else {}
+    rows = [
+        {"stage": name, "state": "stale" if why else "fresh", "why": why, "last_run": did.get(name)}
+        for name, why in stale_stages(ws).items()
+    ]
+    if arguments.json:
+        return _dump(rows)
+    for row in rows:
+        _print(f"{row['stage']:<9} {row['state']:<6} {row['why']}".rstrip())
+        if arguments.why and row["last_run"]:
+            _print(f"{'':<16} last run: {row['last_run']['action']}, because {row['last_run']['why']}")
+    return 0
+
+
+def report(arguments: Namespace) -> int:
+    """The page, or one stage's findings."""
+    from tasks.contracts.records import read_json
+    from tasks.report.page import write_page
+
+    ws = find_workspace(arguments.workspace)
+    if arguments.stage is None:
+        page = write_page(ws)
+        return _dump({"page": str(page)}) if arguments.json else _print(str(page))
+    found = read_json(ws.reports / f"{arguments.stage}.json")
+    if arguments.json:
+        return _dump(found)
+    for finding in found["findings"]:
+        _print(f"{finding['severity']:<5} {finding['check']}: {finding['message']} {finding['remedy']}".rstrip())
+    return 0 if found["findings"] else _print(f"{arguments.stage}: nothing found")
+
+
+def backbones(arguments: Namespace) -> int:
+    """What there is to transfer from, and where its weights are."""
+    from tasks.backbone.catalog import entries, entry
+    from tasks.backbone.weights import fetch, weights_folder
+
+    folder = weights_folder()
+    if arguments.fetch:
+        if not arguments.name:
+            raise BadUsage("--fetch needs the name of a network, as in `graft backbones resnet50 --fetch`")
+        path = fetch(entry(arguments.name), folder)
+        return _dump({"path": str(path)}) if arguments.json else _print(str(path))
+    chosen = [entry(arguments.name)] if arguments.name else entries(folder)
+    if arguments.json:
+        return _dump([asdict(one) for one in chosen])
+    for one in chosen:
+        _print(f"{one.name:<28} {one.parameters / 1e6:7.1f} M  {one.megabytes:7.1f} MB  {one.where}")
+    return 0
+
+
+def models(arguments: Namespace) -> int:
+    """Registered versions, or one of them in full."""
+    from tasks.contracts.records import read_json
+    from tasks.register.bundle import RECORD
+    from tasks.register.registry import bundle_of, find_version, versions
+
+    ws = find_workspace(arguments.workspace)
+    if arguments.action == "list":
+        known = versions(ws)
+        if arguments.json:
+            return _dump([asdict(version) for version in known])
+        for version in known:
+            accuracy = version.note["test_accuracy"]["value"]
+            mark = "champion" if version.champion else ""
+            _print(f"{version.name:<10} {version.created[:19]}  test accuracy {accuracy:.3f}  {mark}".rstrip())
+        return 0 if known else _print("no registered model yet; make one with `graft run`")
+    version = find_version(ws, arguments.name)
+    shown = {**asdict(version), "name": version.name, "bundle": read_json(bundle_of(ws, version) / RECORD)}
+    if arguments.json:
+        return _dump(shown)
+    _print(f"{version.name}{' (champion)' if version.champion else ''}, saved run {version.commit[:12]}")
+    _print(f"decision: {version.note['decision']['why']}")
+    _print((bundle_of(ws, version) / "README.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def predict(arguments: Namespace) -> int:
+    """Labels for image files; exit 3 where one of them cannot be read."""
+    from tasks.contracts.errors import BadData
+    from tasks.predict.predict import predict_files
+    from tasks.register.bundle import load_bundle
+    from tasks.register.registry import bundle_of, find_version
+
+    ws = find_workspace(arguments.workspace)
+    version = find_version(ws)
+    found = predict_files(load_bundle(bundle_of(ws, version)), arguments.images)
+    if arguments.json:
+        _dump([{**asdict(one), "model": version.name} for one in found])
+    else:
+        for one in found:
+            likeliest = list(one.probabilities.items())[:3]
+            said = ", ".join(f"{label} {probability:.1%}" for label, probability in likeliest)
+            _print(f"{one.path}: {said or one.problem}")
+    bad = [one for one in found if one.problem]
+    if bad:
+        raise BadData(
+            f"{len(bad)} of {len(found)} files could not be read, the first: {bad[0].path} ({bad[0].problem})"
+        )
+    return 0
+
+
+def _ready(arguments: Namespace) -> Workspace:
+    """The workspace, found valid as a whole before anything runs."""
+    from flows.workspaces import require_current
+    from tasks.contracts.params import load_params
+    from tasks.contracts.quiet import turn_telemetry_off
+
+    turn_telemetry_off()
+    ws = find_workspace(arguments.workspace)
+    load_params(ws.params)
+    require_current(ws)
+    return ws
+
+
+def _bring_up_to_date(
+    ws: Workspace, start: Callable[[], "list[Outcome]"], until: str, *, force: bool = False
+) -> list[dict[str, Any]]:
+    """Start a flow where something is stale; where nothing is, Prefect is not even imported."""
+    from flows.engine import prepare_engine
+    from flows.stages import STAGES, Outcome, only_run, stale_stages, track_raw
+    from tasks.contracts.files import write_text
+
+    with only_run(ws):
+        track_raw(ws)
+        wanted = STAGES[: STAGES.index(until) + 1]
+        stale = stale_stages(ws)
+        if force or any(stale[name] for name in wanted):
+            prepare_engine(ws)
+            outcomes = start()
+        else:
+            outcomes = [Outcome(name, "skipped", "nothing it depends on has changed") for name in wanted]
+        rows = [asdict(outcome) for outcome in outcomes]
+        write_text(ws.private / LAST_RUN, json.dumps(rows, indent=2) + "\n")
+    return rows
+
+
+def _dump(data: Any) -> int:
+    return _print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text + "\n")
+    return 0

@@ -1,0 +1,212 @@
+"""A stage brought up to date: asked of DVC whether it is stale, run in process, committed into `dvc.lock`.
+
+The only module that talks to DVC's pipeline. DVC's own driver (`dvc repro`) and this one leave the same state behind,
+so either may follow the other. DVC's internals are used here and nowhere else; its version is pinned narrowly.
+"""
+
+import importlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tasks.contracts.errors import BadData, BadEnvironment, BadUsage
+from tasks.contracts.params import load_params
+from tasks.contracts.progress import say
+from tasks.contracts.workspace import Workspace
+
+STEPS = {
+    "ingest": "tasks.ingest.step",
+    "quality": "tasks.quality.step",
+    "bias": "tasks.bias.step",
+    "augment": "tasks.augment.step",
+    "select": "tasks.backbone.step",
+    "train": "tasks.train.step",
+    "evaluate": "tasks.evaluate.step",
+    "register": "tasks.register.step",
+}
+STAGES = tuple(STEPS)
+
+Action = Literal["ran", "restored", "skipped", "not asked for"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stage, and why."""
+
+    stage: str
+    action: Action
+    why: str
+
+
+def run_step(ws: Workspace, name: str, version: int | None = None) -> Any:
+    """Run a stage's step in this process and return its record; DVC is neither asked nor told.
+
+    Raises BadUsage where `version`, the one that `dvc.yaml` declares, is not the one that the step makes.
+    """
+    params = load_params(ws.params)
+    step = importlib.import_module(STEPS[name])
+    if version not in (None, step.VERSION):
+        raise BadUsage(
+            f"dvc.yaml asks for results version {version} of {name}, this graft makes {step.VERSION}; "
+            f"run `graft init {ws.root}` to bring dvc.yaml up to date"
+        )
+    return step.run(ws, getattr(params, "register_" if name == "register" else name), params.seed)
+
+
+def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcome:
+    """Skip a fresh stage, restore one that DVC's run cache knows, or run it; then commit it as `dvc repro` would.
+
+    Raises what the step raises; its outputs are then absent, and the next run makes them.
+    Raises BadData where an input changed while the stage ran.
+    """
+    with _open(ws) as repo:
+        stage = repo.stage.load_one(path="dvc.yaml", name=name)
+        why = "--force" if force else why_stale(stage)
+        if not why:
+            return Outcome(name, "skipped", "nothing it depends on has changed")
+        _remove_outputs(stage)
+        if not force and _restore(repo, stage):
+            return Outcome(name, "restored", why)
+        stage.save_deps()
+        before = _input_hashes(stage)
+    say(f"-- {name}: {why}")
+    run_step(ws, name)
+    with _open(ws) as repo:
+        stage = repo.stage.load_one(path="dvc.yaml", name=name)
+        stage.save_deps()
+        after = _input_hashes(stage)
+        if changed := sorted(path for path in after if after[path] != before[path]):
+            raise BadData(f"{', '.join(changed)} changed while {name} ran; run again once nothing writes there")
+        _commit(stage)
+    return Outcome(name, "ran", why)
+
+
+def stale_stages(ws: Workspace) -> dict[str, str]:
+    """Each stage and why it is stale; an empty reason means that it is fresh."""
+    with _open(ws) as repo:
+        return {name: why_stale(repo.stage.load_one(path="dvc.yaml", name=name)) for name in STAGES}
+
+
+def why_stale(stage: Any) -> str:
+    """Why DVC would run a stage again, in words; empty where it would not."""
+    if stage.md5 is None:
+        return "it has not run yet"
+    reasons = ["its results version changed"] if stage.changed_stage() and not stage.changed_deps() else []
+    for item in (*stage.deps, *stage.outs):
+        for path, status in item.status().items():
+            details = status if isinstance(status, dict) else {path: status}
+            reasons += [f"{key} is {state}" for key, state in details.items()]
+    return ", ".join(dict.fromkeys(reasons))
+
+
+def track_raw(ws: Workspace) -> None:
+    """Commit `data/raw` into `data/raw.dvc`, so that nothing is left modified.
+
+    Raises BadData where it is missing, is no folder, or holds a link that leaves it (DVC would copy what it finds).
+    """
+    if not ws.raw.is_dir():
+        raise BadData(f"{ws.raw} is {'no folder' if ws.raw.exists() else 'missing'}; put your images there")
+    _refuse_links(ws)
+    with _open(ws) as repo:
+        repo.add([str(ws.raw)])
+
+
+def bundle_hash(ws: Workspace) -> str:
+    """DVC's hash of `models/bundle`, as `dvc.lock` has it."""
+    with _open(ws) as repo:
+        stage = repo.stage.load_one(path="dvc.yaml", name="register")
+        return str(stage.outs[0].hash_info.value)
+
+
+def raw_hash(ws: Workspace) -> str:
+    """DVC's hash of `data/raw`, as `data/raw.dvc` has it."""
+    with _open(ws) as repo:
+        stage = repo.stage.load_one(path=str(ws.raw) + ".dvc")
+        return str(stage.outs[0].hash_info.value)
+
+
+def save_run(ws: Workspace) -> str:
+    """Save code, params, metrics and data hashes of a finished run as a DVC experiment; returns its commit.
+
+    The branch, the index and the working tree are left as they are.
+    """
+    with _open(ws, lock=False) as repo:
+        return str(repo.experiments.save(include_untracked=[str(ws.root / "dvc.lock"), str(ws.root / "data/raw.dvc")]))
+
+
+@contextmanager
+def only_run(ws: Workspace) -> Iterator[None]:
+    """Hold the workspace for one run; the operating system frees it when the process ends, however it ends.
+
+    Raises BadEnvironment where another run holds it.
+    """
+    import fcntl
+
+    ws.private.mkdir(exist_ok=True)
+    with (ws.private / "run.lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise BadEnvironment(f"{ws.root} is in use by {file.read() or 'another run'}; wait until it ends") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+@contextmanager
+def _open(ws: Workspace, *, lock: bool = True) -> Iterator[Any]:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo, lock_repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        with Repo(str(ws.root), _wait_for_lock=True) as repo:
+            if lock:
+                with lock_repo(repo):
+                    yield repo
+            else:
+                yield repo
+    except DvcException as error:
+        raise BadEnvironment(f"DVC: {error}") from error
+
+
+def _restore(repo: Any, stage: Any) -> bool:
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    try:
+        repo.stage_cache.restore(stage)
+    except RunCacheNotFoundError:
+        return False
+    _commit(stage)
+    return True
+
+
+def _commit(stage: Any) -> None:
+    """What DVC's own `Stage.run` does after the command; a stage with outputs outside the cache has no run cache."""
+    uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
+    stage.save(run_cache=not uncached)
+    stage.commit()
+    stage.dump(update_pipeline=False)
+    stage.ignore_outs()
+
+
+def _remove_outputs(stage: Any) -> None:
+    """Not forced: an output that someone altered by hand is still DVC's to remake."""
+    stage.remove_outs(ignore_remove=False, force=False)
+
+
+def _input_hashes(stage: Any) -> dict[str, Any]:
+    return {str(dep): dep.hash_info.to_dict() for dep in stage.deps}
+
+
+def _refuse_links(ws: Workspace) -> None:
+    for folder, folders, files in os.walk(ws.raw):
+        for name in (*folders, *files):
+            path = ws.raw / folder / name
+            if path.is_symlink() and not path.resolve().is_relative_to(ws.raw.resolve()):
+                raise BadData(f"{path.relative_to(ws.root)} is a link that leaves data/raw; put the file itself there")

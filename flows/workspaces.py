@@ -1,0 +1,159 @@
+"""Making a workspace: the template's files, a git and a DVC repository, and the first data."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
+from tasks.contracts.files import replacing
+from tasks.contracts.progress import progress, say
+from tasks.contracts.quiet import turn_telemetry_off
+from tasks.contracts.workspace import Workspace
+
+FILES = ("dvc.yaml", "params.yaml", ".dvcignore", "data/.gitignore", "models/.gitignore", "reports/.gitignore")
+PRIVATE = ".graft/\n*.part\n"
+AUTHOR = ("-c", "user.name=graft", "-c", "user.email=graft@localhost")
+
+
+def init(folder: Path, data: Path | None = None, *, demo: bool = False) -> Workspace:
+    """Make `folder` a workspace, or bring an old one's `dvc.yaml` up to date; nothing of the user's is overwritten.
+
+    `data` is a folder that is copied to `data/raw`; with `demo`, the demo's images are made there instead.
+    Raises BadUsage or BadData before anything is written.
+    """
+    turn_telemetry_off()
+    ws = Workspace(folder.resolve())
+    if data is not None:
+        _require_folder(data, ws)
+    _write_template(ws)
+    _make_repositories(ws)
+    if demo and not ws.raw.exists():
+        _make_demo(ws)
+    elif data is not None:
+        _copy_data(data, ws.raw)
+    _commit_first(ws)
+    return ws
+
+
+def template() -> Path:
+    """Where the files of a new workspace come from: the installed package, or the repository that it runs from."""
+    packaged = Path(__file__).parent / "template"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent
+
+
+def require_current(ws: Workspace) -> None:
+    """Raise BadUsage where `dvc.yaml` calls for other results than this graft makes: a stage would pass as fresh."""
+    ours, theirs = (_commands(folder / "dvc.yaml") for folder in (template(), ws.root))
+    for name, command in ours.items():
+        if theirs.get(name) != command:
+            raise BadUsage(
+                f"{ws.root / 'dvc.yaml'}: stage {name} is `{theirs.get(name, 'not there')}`, this graft needs "
+                f"`{command}`; run `graft init {ws.root}` to bring it up to date"
+            )
+
+
+def git(ws: Workspace, *arguments: str) -> str:
+    """What a git command prints, run in the workspace without a shell.
+
+    Raises BadEnvironment with git's own words where it fails.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", *arguments],  # noqa: S607
+            cwd=ws.root,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except FileNotFoundError:
+        raise BadEnvironment("git is not installed; graft keeps its history in it") from None
+    except subprocess.CalledProcessError as error:
+        raise BadEnvironment(f"git {arguments[0]}: {' '.join(error.stderr.split())}") from None
+    return done.stdout.strip()
+
+
+def identity(ws: Workspace) -> tuple[str, ...]:
+    """Options that give git an author where the user has set none."""
+    try:
+        git(ws, "var", "GIT_COMMITTER_IDENT")
+    except BadEnvironment:
+        return AUTHOR
+    return ()
+
+
+def _require_folder(data: Path, ws: Workspace) -> None:
+    if not data.is_dir():
+        raise BadData(f"--data {data} is {'a file, not a folder' if data.exists() else 'not there'}")
+    if ws.raw.exists():
+        raise BadUsage(f"{ws.raw} is there already; add files to it, or init another folder")
+    if ws.root.is_relative_to(data.resolve()):
+        raise BadUsage(f"--data {data} holds the workspace {ws.root} itself; choose a folder outside it")
+
+
+def _write_template(ws: Workspace) -> None:
+    source = template()
+    for name in FILES:
+        target = ws.root / name
+        keep = target.exists() and name != "dvc.yaml"
+        if keep or target.resolve() == (source / name).resolve():
+            continue
+        with replacing(target) as part:
+            shutil.copyfile(source / name, part)
+    if not (ws.root / ".gitignore").exists():
+        (ws.root / ".gitignore").write_text(PRIVATE, encoding="utf-8")
+
+
+def _make_repositories(ws: Workspace) -> None:
+    if not (ws.root / ".git").exists():
+        git(ws, "init", "--quiet", "--initial-branch=main")
+    if (ws.root / ".dvc").is_dir():
+        return
+    from dvc.repo import Repo
+
+    with Repo.init(str(ws.root)) as repo, repo.config.edit("repo") as config:
+        config["core"] = {"analytics": False, "check_update": False, "autostage": False}
+        config["cache"] = {"type": ["reflink", "copy"]}  # links into the cache could be written through
+
+
+def _make_demo(ws: Workspace) -> None:
+    from tasks.ingest.demo import make_demo
+
+    say(f"making the demo's images in {ws.raw}")
+    with replacing(ws.raw) as part:
+        make_demo(part, seed=0)
+
+
+def _copy_data(data: Path, raw: Path) -> None:
+    files = sorted(path for path in data.rglob("*") if path.is_file() or path.is_symlink())
+    with replacing(raw) as part:
+        for path in progress(files, len(files), f"copying {data}", "files"):
+            target = part / path.relative_to(data)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target, follow_symlinks=False)
+
+
+def _commit_first(ws: Workspace) -> None:
+    """A workspace without any commit gets one: saved runs and versions hang on commits."""
+    if _has_head(ws):
+        return
+    git(ws, "add", "--all", ".")
+    git(ws, *identity(ws), "commit", "--quiet", "--message=A graft workspace")
+
+
+def _has_head(ws: Workspace) -> bool:
+    try:
+        git(ws, "rev-parse", "--verify", "--quiet", "HEAD")
+    except BadEnvironment:
+        return False
+    return True
+
+
+def _commands(path: Path) -> dict[str, str]:
+    try:
+        stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"]
+        return {name: stage["cmd"] for name, stage in stages.items()}
+    except (YAMLError, KeyError, TypeError, OSError) as error:
+        raise BadUsage(f"{path} is no DVC pipeline ({one_line(str(error))})") from None

@@ -1,0 +1,88 @@
+"""Whole file or no file: everything is written aside, flushed and renamed into place."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.records import to_json
+
+if TYPE_CHECKING:  # pandas takes a second to import; the door writes files without it
+    import pandas as pd
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write a file to (or to make a folder at); moved to `path` on success only.
+
+    On any error, an interruption included, what was written is removed and the old `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _remove(part)
+    try:
+        yield part
+        _flush(part)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)  # a folder cannot be renamed over a folder
+        part.replace(path)
+    finally:
+        _remove(part)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_record(path: Path, record: Any) -> None:
+    """Write a record as JSON; equal records give equal bytes."""
+    write_text(path, to_json(record))
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as parquet without its index; equal tables give equal bytes."""
+    with replacing(path) as part:
+        table.to_parquet(part, index=False)
+
+
+def read_table(path: Path) -> "pd.DataFrame":
+    """Read a parquet table that graft wrote.
+
+    Raises BrokenArtifact where it is missing or broken.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise BrokenArtifact(f"{path} is missing; run `graft run` to make it") from None
+    except (OSError, ValueError) as error:
+        raise BrokenArtifact(f"{path} is no parquet table ({error}); run `graft run` to make it again") from None
+
+
+def sha256_of(path: Path) -> str:
+    """The hex digest of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    for file in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,283 @@
+"""`params.yaml`, validated whole before anything runs: one frozen model, one section for each stage.
+
+The only module that imports pydantic. Defaults live here; `params.yaml` of a new workspace spells them out.
+"""
+
+import difflib
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from tasks.contracts.errors import BadUsage
+from tasks.contracts.files import write_text
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError("must be a path inside the folder, without '..'")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+
+
+class Section(BaseModel):
+    """Frozen, strict about unknown keys and about types: `no` is not false, `"3"` is not 3, NaN is no number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class IngestParams(Section):
+    """Where samples and labels come from."""
+
+    table: Inside | None = None  # CSV or Parquet below data/raw; null: metadata.csv or metadata.parquet if there
+    labels_from: Literal["auto", "folders", "table"] = "auto"
+    group: str | None = None  # the column that says which images belong together (patient, video, site)
+
+
+class Limits(Section):
+    """Beyond these a picture gets a reason; `dark`, `bright` and so on are described in docs/checks.md."""
+
+    dark: Share = 0.08
+    bright: Share = 0.95
+    low_contrast: Share = 0.04
+    low_information: float = Field(1.5, ge=0)
+    blurry: float = Field(0.02, ge=0)
+    odd_aspect: float = Field(4.0, gt=1)
+    min_side_px: int = Field(16, ge=1)
+    max_megapixels: float = Field(100.0, gt=0)
+    max_megabytes: float = Field(200.0, gt=0)
+
+
+class SplitShares(Section):
+    """Shares of the images that no table assigns; they add up to 1."""
+
+    train: Share = 0.6
+    val: Share = 0.15
+    promotion: Share = 0.1
+    test: Share = 0.15
+
+    @model_validator(mode="after")
+    def _add_up(self) -> "SplitShares":
+        total = self.train + self.val + self.promotion + self.test
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"the shares add up to {total:g}, not to 1")
+        return self
+
+
+class QualityParams(Section):
+    """What is measured, what the limits are, which reasons take an image out, and how images are split."""
+
+    prepared_px: int = Field(224, ge=16, le=1024)
+    limits: Limits = Limits()
+    quarantine: tuple[str, ...] = ("dark", "bright", "low_information", "odd_size")
+    splits: SplitShares = SplitShares()
+    min_kept: Share = 0.5
+
+
+class WaiverParams(Section):
+    """A person lets a rule pass: which, why, and who."""
+
+    rule: str
+    reason: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+
+
+class GateParams(Section):
+    """The rules that stop a run; `waivers` lets one pass."""
+
+    max_imbalance: float = Field(50.0, ge=1)
+    min_train_images: int = Field(5, ge=1)
+    min_test_images: int = Field(1, ge=0)
+    max_association: Share = 1.0
+    set_by: str = "graft's defaults"
+    waivers: tuple[WaiverParams, ...] = ()
+
+
+class BiasParams(Section):
+    """How hard bias is looked for, and what stops the run."""
+
+    permutations: int = Field(200, ge=20, le=100_000)
+    gate: GateParams = GateParams()
+
+
+class AugmentParams(Section):
+    """`safe` keeps the label of any image: no mirror, no turn. A flip is allowed by the user who knows it is safe."""
+
+    policy: Literal["none", "light", "medium", "strong"] = "light"
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+
+
+class LocalBackbone(Section):
+    """A safetensors file of one's own: the torchvision network that it fits, and where it lies in the workspace."""
+
+    network: str
+    weights: Inside
+
+
+class SelectParams(Section):
+    """Which backbones compete. An empty list: embedded, cached and (unless offline) three to download."""
+
+    candidates: tuple[str | LocalBackbone, ...] = ()
+    download: bool = True
+    folds: int = Field(5, ge=2, le=20)
+
+
+class TrainParams(Section):
+    """How to transfer. `frozen_stages` counts from the stem; early stopping keeps the best epoch."""
+
+    strategy: Literal["feature_extraction", "fine_tuning"] = "fine_tuning"
+    frozen_stages: int = Field(1, ge=0)
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(1e-3, gt=0, le=10)
+    weight_decay: float = Field(0.05, ge=0)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    patience: int = Field(5, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class EvaluateParams(Section):
+    """How intervals are made."""
+
+    resamples: int = Field(2000, ge=100, le=100_000)
+
+
+class RegisterParams(Section):
+    """When a new version replaces the champion: `margin` is how much worse still counts as not worse."""
+
+    margin: Share = 0.01
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    ingest: IngestParams = IngestParams()
+    quality: QualityParams = QualityParams()
+    bias: BiasParams = BiasParams()
+    augment: AugmentParams = AugmentParams()
+    select: SelectParams = SelectParams()
+    train: TrainParams = TrainParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    register_: RegisterParams = Field(RegisterParams(), alias="register")
+
+
+def load_params(path: Path) -> Params:
+    """The validated params at `path`.
+
+    Raises BadUsage that lists every problem at once; an unknown key comes with the nearest known one.
+    """
+    return _validated(_read(path), path)
+
+
+def override(path: Path, settings: list[str]) -> list[str]:
+    """Write each `KEY=VALUE` into the params file, comments kept, after the whole was found valid.
+
+    DVC reads the file itself, so an override that was not written would leave its record untrue.
+    Returns a line for each value that changed. Raises BadUsage, with nothing written.
+    """
+    document = _read(path)
+    changes = []
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise BadUsage(f"--set {setting}: expected KEY=VALUE, as in --set train.epochs=12")
+        *parents, last = key.split(".")
+        place = document
+        for parent in parents:
+            place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise BadUsage(f"--set {setting}: {'.'.join(parents)} is a value, not a section")
+        value = _parse(text, f"--set {setting}")
+        if last not in place or place[last] != value:
+            changes.append(f"{key}: {place.get(last)} -> {value}")
+            place[last] = value
+    _validated(document, path)
+    if changes:
+        text_out = StringIO()
+        _yaml().dump(document, text_out)
+        write_text(path, text_out.getvalue())
+    return changes
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    return yaml
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return _yaml().load(text)
+    except YAMLError as error:
+        raise BadUsage(f"{where} is no YAML: {_first_line(error)}") from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        document = _parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise BadUsage(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadUsage(f"{path} is not UTF-8 text") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise BadUsage(f"{path} holds no KEY: VALUE lines")
+    return document
+
+
+def _validated(document: Any, path: Path) -> Params:
+    try:
+        return Params.model_validate(_plain(document))
+    except ValidationError as error:
+        problems = "; ".join(_problem(dict(one)) for one in error.errors())
+        raise BadUsage(f"{path.name}: {problems}") from None
+
+
+def _plain(node: Any) -> Any:
+    """Round-trip YAML nodes as the builtin types that strict validation accepts."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return tuple(_plain(item) for item in node)
+    for builtin in (bool, int, float, str):
+        if isinstance(node, builtin):
+            return builtin(node)
+    return node
+
+
+def _problem(error: dict[str, Any]) -> str:
+    place = [str(part) for part in error["loc"] if not str(part).startswith(("str", "LocalBackbone"))]
+    key = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        nearest = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
+        return f"unknown key {key}, {hint}"
+    return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r})"
+
+
+def _known_keys(parents: list[str]) -> list[str]:
+    model: Any = Params
+    for parent in parents:
+        fields = {f.alias or name: f for name, f in model.model_fields.items()}
+        annotation = fields[parent].annotation if parent in fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return [f.alias or name for name, f in model.model_fields.items()]
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,67 @@
+"""Where everything lies in a workspace. Paths only; nothing here reads or writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.contracts.errors import BadUsage
+
+
+class At:
+    """A place in a workspace, relative to its root; read from a workspace it is the whole path."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __get__(self, ws: "Workspace", _owner: type["Workspace"]) -> Path:
+        """The path in `ws`."""
+        return ws.root / self.place
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with `dvc.yaml`, `params.yaml`, `data/`, `models/` and `reports/`."""
+
+    root: Path
+
+    params = At("params.yaml")
+
+    raw = At("data/raw")
+    manifest = At("data/manifest.parquet")
+    checked = At("data/checked.parquet")
+    prepared = At("data/prepared")
+    weights = At("data/weights.parquet")
+
+    augmentation = At("models/augmentation.json")
+    candidate = At("models/candidate")
+    scratch = At("models/scratch")
+    bundle = At("models/bundle")
+
+    reports = At("reports")
+    quality = At("reports/quality.json")
+    duplicates = At("reports/duplicates.parquet")
+    bias = At("reports/bias.json")
+    gate = At("reports/gate.json")
+    contact_sheet = At("reports/augmentation.jpg")
+    selection = At("reports/selection.json")
+    evaluation = At("reports/evaluation.json")
+    metrics = At("reports/metrics.json")
+    plots = At("reports/plots")
+    page = At("reports/index.html")
+
+    private = At(".graft")  # caches, locks and run records: never versioned, safe to delete between runs
+    cache = At(".graft/cache")
+
+
+def find_workspace(start: Path) -> Workspace:
+    """The workspace that holds `start`: the nearest folder, going up, with a `dvc.yaml` and a `params.yaml`.
+
+    Raises BadUsage where there is none.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / "dvc.yaml").is_file() and (folder / "params.yaml").is_file():
+            return Workspace(folder)
+    raise BadUsage(
+        f"{start} is no workspace (no dvc.yaml and params.yaml here or above); "
+        "make one with `graft init DIR --data FOLDER`"
+    )

@@ -1,0 +1,64 @@
+"""Evaluate: the candidate and its control on the test split, which nothing before has looked at."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.files import read_table, replacing, write_record, write_text
+from tasks.contracts.params import EvaluateParams
+from tasks.contracts.prepared import Pixels, open_prepared
+from tasks.contracts.records import read_json
+from tasks.contracts.workspace import Workspace
+from tasks.evaluate.evaluation import HeldOut, Metrics, evaluate, flat, select_test
+from tasks.evaluate.metrics import Floats
+from tasks.evaluate.plots import confusion_csv, history_csv
+from tasks.train.predictor import predict_folder
+
+VERSION = 1
+
+
+def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
+    """Score `models/candidate` and `models/scratch` on the kept test images.
+
+    Writes `reports/evaluation.json`, `reports/metrics.json` and `reports/plots/`.
+    Raises BrokenArtifact where a model or a table is missing or broken, BadData on a class that the model lacks.
+    """
+    model = read_json(ws.candidate / "model.json")
+    if read_json(ws.scratch / "model.json")["classes"] != model["classes"]:
+        raise BrokenArtifact(f"{ws.scratch} has other classes than {ws.candidate}; run `graft run --force train`")
+    split = select_test(read_table(ws.checked), tuple(model["classes"]))
+    pixels = _pixels(ws, split)
+    candidate = _probabilities(ws.candidate, pixels, split)
+    scratch = _probabilities(ws.scratch, pixels, split)
+    report = evaluate(split, candidate, scratch, params.resamples, seed)
+    metrics = flat(report)
+    with replacing(ws.plots) as folder:
+        folder.mkdir()
+        write_text(folder / "history.csv", history_csv(model["history"]))
+        write_text(folder / "confusion.csv", confusion_csv(split, candidate))
+    write_record(ws.metrics, metrics)
+    write_record(ws.evaluation, report)
+    return metrics
+
+
+def _pixels(ws: Workspace, split: HeldOut) -> Pixels:
+    rows = split.rows["pixels"].to_numpy(dtype=np.int64)
+    prepared = open_prepared(ws.prepared)
+    outside = np.flatnonzero((rows < 0) | (rows >= len(prepared)))
+    if len(outside):
+        path = split.rows["path"].iloc[outside[0]]
+        raise BrokenArtifact(f"{path} is kept but has no prepared pixels; run `graft run --force quality`")
+    return np.asarray(prepared[rows])
+
+
+def _probabilities(model: Path, pixels: Pixels, split: HeldOut) -> Floats:
+    """Rows add up to exactly 1 in double precision."""
+    classes = len(split.classes)
+    if not len(pixels):
+        return np.empty((0, classes))
+    raw = predict_folder(model, pixels).astype(np.float64)
+    if raw.shape != (len(pixels), classes) or not np.isfinite(raw).all():
+        raise BrokenArtifact(f"{model} gives no probabilities for {classes} classes; run `graft run --force train`")
+    total: Floats = raw / raw.sum(axis=1, keepdims=True)
+    return total

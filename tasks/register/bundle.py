@@ -1,0 +1,74 @@
+"""A bundle: a model that is complete in itself. Weights, class order, preprocessing, provenance and a card."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.backbone.network import TransferNet
+from tasks.backbone.weights import backbone_ref
+from tasks.contracts.files import replacing, write_record, write_text
+from tasks.contracts.records import BundleRecord, read_json
+from tasks.train.model import WEIGHTS, load_net
+
+RECORD = "bundle.json"
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory: the network in evaluation mode and `bundle.json` as plain data."""
+
+    net: TransferNet
+    record: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in the order of the network's outputs."""
+        return tuple(self.record["model"]["classes"])
+
+
+def write_bundle(folder: Path, candidate: Path, record: BundleRecord) -> None:
+    """Put the candidate's weights, the record and a card into `folder`, all or nothing."""
+    with replacing(folder) as part:
+        part.mkdir()
+        shutil.copyfile(candidate / WEIGHTS, part / WEIGHTS)
+        write_record(part / RECORD, record)
+        write_text(part / CARD, card(record))
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """The bundle in `folder`.
+
+    Raises BrokenArtifact where a file is missing, broken or does not fit the others.
+    """
+    record = read_json(folder / RECORD)
+    model = record["model"]
+    return Bundle(load_net(folder / WEIGHTS, backbone_ref(model["backbone"]), len(model["classes"])), record)
+
+
+def card(record: BundleRecord) -> str:
+    """The model card: what a person who finds this folder needs to know, in Markdown."""
+    model, accuracy = record.model, record.test_accuracy
+    backbone = model["backbone"]
+    found = "".join(f"- {f.severity}: {f.message}\n" for f in record.findings) or "- none\n"
+    files = "".join(f"- `{path}`: sha256 `{digest}`\n" for path, digest in sorted(record.data.items()))
+    return (
+        f"# Image classifier\n\n"
+        f"{len(model['classes'])} classes: {', '.join(_inert(c) for c in model['classes'])}.\n\n"
+        f"- Test accuracy {_percent(accuracy.value)} (95 % interval {_percent(accuracy.low)} to "
+        f"{_percent(accuracy.high)}, {accuracy.n} images)\n"
+        f"- Backbone `{backbone['name']}` ({backbone['source']}), weights sha256 `{backbone['weights_sha256']}`\n"
+        f"- Strategy {model['strategy']}, {model['train_images']} training images, seed {model['seed']}\n"
+        f"- Input: upright, centre-cropped to {model['prepared_px']} px, resized to {backbone['input_px']} px, RGB\n\n"
+        f"## Findings of the checks\n\n{found}\n## Made from\n\n{files}"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "not measured" if share is None else f"{100 * share:.1f} %"
+
+
+def _inert(text: str) -> str:
+    """A data value that Markdown shows as it is: no markup, no link, no line break."""
+    return "`" + " ".join(text.split()).replace("`", "'") + "`"

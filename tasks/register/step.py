@@ -1,0 +1,43 @@
+"""The register stage: the candidate as a bundle. Its version and the champion are git tags, written after the run."""
+
+from typing import Any
+
+from tasks.bias.gate import require_open
+from tasks.contracts.files import sha256_of
+from tasks.contracts.params import RegisterParams
+from tasks.contracts.records import BundleRecord, Finding, Statistic, read_json
+from tasks.contracts.workspace import Workspace
+from tasks.register.bundle import write_bundle
+from tasks.train.model import RECORD
+
+VERSION = 1
+
+
+def run(ws: Workspace, params: RegisterParams, seed: int) -> BundleRecord:  # noqa: ARG001
+    """Write `models/bundle`.
+
+    Raises GateRefused, or BrokenArtifact where a report that belongs in the bundle is missing.
+    """
+    require_open(ws.gate)
+    model = read_json(ws.candidate / RECORD)
+    evaluation = read_json(ws.evaluation)
+    sources = (ws.checked, ws.quality, ws.bias, ws.gate, ws.selection, ws.evaluation)
+    reports = [read_json(path) for path in sources[1:]]
+    record = BundleRecord(
+        model=model,
+        preprocessing={
+            "decoder": "tasks.contracts.images",
+            "prepared_px": model["prepared_px"],
+            "input_px": model["backbone"]["input_px"],
+            "colour": "RGB",
+        },
+        test_accuracy=Statistic(**evaluation["candidate"]["accuracy"]),
+        data={path.relative_to(ws.root).as_posix(): sha256_of(path) for path in sources},
+        findings=tuple(_finding(f) for report in reports for f in report["findings"]),
+    )
+    write_bundle(ws.bundle, ws.candidate, record)
+    return record
+
+
+def _finding(data: dict[str, Any]) -> Finding:
+    return Finding(**{**data, "statistic": Statistic(**data["statistic"]), "evidence": tuple(data["evidence"])})

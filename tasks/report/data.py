@@ -1,0 +1,146 @@
+"""The tables about the data: classes and splits, files taken out and why, duplicates, composition."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tasks.contracts.reasons import REASONS
+from tasks.contracts.records import SPLITS
+from tasks.report.sources import Report
+from tasks.report.thumbnails import Thumbnails
+
+MOST_QUARANTINED = 200
+MOST_CLASSES = 200
+MOST_PAIRS = 50
+MOST_GROUPS = 12
+_THUMBNAIL_PX = 64
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Kept images of a class by split, and its size relative to the largest class, in per cent."""
+
+    label: str
+    counts: tuple[int, ...]
+    total: int
+    width: float
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Every class (at most MOST_CLASSES, the largest) and the totals; `rest` classes are not shown."""
+
+    splits: tuple[str, ...]
+    rows: tuple[ClassRow, ...]
+    totals: tuple[int, ...]
+    rest: int
+
+
+@dataclass(frozen=True)
+class OutFile:
+    """A file that was taken out: where, under which label, why in words, and a preview where there is one."""
+
+    path: str
+    label: str | None
+    reasons: tuple[str, ...]
+    thumbnail: str | None
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Pairs of equal or nearly equal images, those across splits first; `rest` are not shown."""
+
+    rows: tuple[dict[str, Any], ...]
+    kinds: dict[str, int]
+    across_splits: int
+    rest: int
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Images by class and group value: the most frequent groups as columns, the others added up."""
+
+    groups: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[int, ...], int], ...]
+    rest: int
+
+
+def class_table(quality: Report) -> ClassTable:
+    """Kept images by class and split."""
+    sizes = quality["split_sizes"]
+    splits = tuple(s for s in SPLITS if any(s in counts for counts in sizes.values()))
+    every = [(label, tuple(counts.get(split, 0) for split in splits)) for label, counts in sizes.items()]
+    largest = max((sum(counts) for _, counts in every), default=0)
+    shown = _largest(every, MOST_CLASSES)
+    rows = (ClassRow(label, c, sum(c), round(100 * sum(c) / largest, 2) if largest else 0.0) for label, c in shown)
+    totals = tuple(sum(column) for column in zip(*(c for _, c in every), strict=True))
+    return ClassTable(splits, tuple(rows), totals, len(every) - len(shown))
+
+
+def reason_rows(quality: Report) -> list[tuple[str, str, int]]:
+    """(id, words, files) of each reason, the most frequent first."""
+    counts = sorted(quality["reasons"].items(), key=lambda item: (-item[1], item[0]))
+    return [(reason, REASONS.get(reason, reason), files) for reason, files in counts]
+
+
+def quarantined(checked: pd.DataFrame, thumbnails: Thumbnails) -> tuple[tuple[OutFile, ...], int]:
+    """The first MOST_QUARANTINED quarantined files by path, and how many more there are."""
+    out = checked[checked["verdict"] == "quarantine"].sort_values("path", kind="stable")
+    columns = out.head(MOST_QUARANTINED)[["path", "label", "reasons", "sha256"]].itertuples(index=False, name=None)
+    rows = tuple(
+        OutFile(
+            path=path,
+            label=label if isinstance(label, str) and label else None,
+            reasons=tuple(REASONS.get(reason, reason) for reason in _ids(reasons)),
+            thumbnail=thumbnails.of(sha256, _THUMBNAIL_PX),
+        )
+        for path, label, reasons, sha256 in columns
+    )
+    return rows, max(0, len(out) - MOST_QUARANTINED)
+
+
+def duplicate_pairs(table: pd.DataFrame) -> Duplicates:
+    """Pairs across splits first, then in the table's order."""
+    ranked = table.sort_values("cross_split", ascending=False, kind="stable")
+    rows = ranked.head(MOST_PAIRS)[["a", "b", "kind", "cross_split"]].to_dict("records")
+    kinds = {str(kind): int(n) for kind, n in table["kind"].value_counts().sort_index().items()}
+    return Duplicates(
+        tuple({str(k): v for k, v in row.items()} for row in rows),
+        kinds,
+        int(table["cross_split"].sum()),
+        max(0, len(table) - MOST_PAIRS),
+    )
+
+
+def composition(bias: Report) -> Composition | None:
+    """Class by group; None where no group was declared."""
+    table = bias["composition"]
+    totals: dict[str, int] = {}
+    for counts in table.values():
+        for group, images in counts.items():
+            totals[group] = totals.get(group, 0) + images
+    if set(totals) <= {"all"}:
+        return None
+    named = [group for group, _ in _largest([(g, (n,)) for g, n in sorted(totals.items())], MOST_GROUPS)]
+    every = [(label, _row(counts, named)) for label, counts in table.items()]
+    shown = _largest(every, MOST_CLASSES)
+    groups = tuple(named) if len(named) == len(totals) else (*named, f"{len(totals) - len(named)} others")
+    rows = tuple((label, counts[: len(groups)], sum(counts)) for label, counts in shown)
+    return Composition(groups, rows, len(every) - len(shown))
+
+
+def _row(counts: dict[str, int], named: Sequence[str]) -> tuple[int, ...]:
+    first = [counts.get(group, 0) for group in named]
+    return (*first, sum(counts.values()) - sum(first))
+
+
+def _largest(rows: Sequence[tuple[str, tuple[int, ...]]], most: int) -> list[tuple[str, tuple[int, ...]]]:
+    """At most `most` rows, the largest ones, in the order given."""
+    order = sorted(range(len(rows)), key=lambda i: (-sum(rows[i][1]), i))
+    return [rows[i] for i in sorted(order[:most])]
+
+
+def _ids(reasons: Iterable[str] | None) -> tuple[str, ...]:
+    return () if reasons is None else tuple(reasons)

@@ -1,0 +1,100 @@
+"""The report page: one self-contained HTML file, drawn from whatever records a workspace holds.
+
+It holds no script and asks no address; every value is escaped by the template engine.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.contracts.files import write_text
+from tasks.contracts.workspace import Workspace
+from tasks.report import data, numbers, overview, results
+from tasks.report.charts import SHARE, mark
+from tasks.report.sources import Sources, read_sources
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(ws: Workspace) -> Path:
+    """Draw `reports/index.html` and return its path; equal records give equal bytes.
+
+    Raises BrokenArtifact where a record is there but cannot be read.
+    """
+    write_text(ws.page, render(read_sources(ws)))
+    return ws.page
+
+
+def render(sources: Sources) -> str:
+    """The page as HTML."""
+    return _environment().get_template("page.html").render(**_views(sources))
+
+
+def printable(value: object) -> object:
+    """Text without control characters and lone surrogates, which HTML cannot hold; other values as they are."""
+    if type(value) is not str:
+        return "not given" if value is None else value
+    return "".join("\ufffd" if _unprintable(c) else c for c in value)
+
+
+def _unprintable(character: str) -> bool:
+    code = ord(character)
+    return (code < 32 and character not in "\t\n\r") or 127 <= code < 160 or 0xD800 <= code < 0xE000
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "compact": numbers.compact,
+        "count": numbers.count,
+        "decimal": numbers.decimal,
+        "measured": numbers.value_with_interval,
+        "p_value": numbers.p_value,
+        "percent": numbers.percent,
+        "plural": numbers.plural,
+        "words": numbers.words,
+    }
+    environment.globals |= {"mark": mark, "share_axis": SHARE, "severity_words": overview.SEVERITY_WORDS}
+    return environment
+
+
+def _views(sources: Sources) -> dict[str, Any]:
+    views: dict[str, Any] = {
+        "sources": sources,
+        "findings": overview.findings(sources),
+        "missing": overview.missing(sources),
+        "accuracy_marks": overview.accuracy_marks(sources),
+    }
+    if sources.quality is not None:
+        views |= {"classes": data.class_table(sources.quality), "reasons": data.reason_rows(sources.quality)}
+    if sources.checked is not None:
+        views["quarantined"] = data.quarantined(sources.checked, sources.thumbnails)
+    if sources.duplicates is not None:
+        views["duplicates"] = data.duplicate_pairs(sources.duplicates)
+    if sources.bias is not None:
+        views["composition"] = data.composition(sources.bias)
+    if sources.training is not None:
+        views["training_charts"] = results.training_charts(sources.training)
+    if sources.evaluation is not None:
+        views |= _evaluation_views(sources, sources.evaluation)
+    return views
+
+
+def _evaluation_views(sources: Sources, evaluation: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "verdict": overview.verdict(evaluation),
+        "other_scores": overview.other_scores(evaluation),
+        "class_results": results.class_results(evaluation),
+        "heat": results.heat_table(evaluation),
+        "confused": results.most_confused(evaluation),
+        "reliability": results.reliability(evaluation),
+        "errors": results.worst_errors(evaluation, sources.thumbnails),
+    }

@@ -1,0 +1,52 @@
+"""Small pictures as data addresses. Always encoded anew: no byte of a user's file reaches the page."""
+
+import base64
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.prepared import Pixels
+
+_WIDEST_PX = 1600
+
+
+class Thumbnails:
+    """Previews of images by content hash, from the prepared pixels; None for an image that has none."""
+
+    def __init__(self, checked: pd.DataFrame | None, pixels: Pixels | None) -> None:
+        self._pixels = pixels
+        self._rows: dict[str, int] = {}
+        if checked is not None and pixels is not None:
+            shown = checked[checked["pixels"].between(0, len(pixels) - 1)]
+            self._rows = dict(zip(shown["sha256"], shown["pixels"].astype(int), strict=True))
+
+    def of(self, sha256: str, side_px: int) -> str | None:
+        """A square JPEG preview as a data address."""
+        row = self._rows.get(sha256)
+        if row is None or self._pixels is None:
+            return None
+        picture = Image.fromarray(self._pixels[row]).resize((side_px, side_px), Image.Resampling.LANCZOS)
+        return _address(picture, quality=80)
+
+
+def embed_picture(path: Path) -> str:
+    """The picture at `path`, at most _WIDEST_PX wide, as a data address.
+
+    Raises BrokenArtifact where it is no picture.
+    """
+    try:
+        with Image.open(path, formats=("JPEG", "PNG")) as file:
+            picture = file.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise BrokenArtifact(f"{path} is no picture ({error}); run `graft run --force augment`") from None
+    picture.thumbnail((_WIDEST_PX, 4 * _WIDEST_PX), Image.Resampling.LANCZOS)
+    return _address(picture, quality=85)
+
+
+def _address(picture: Image.Image, quality: int) -> str:
+    out = BytesIO()
+    picture.save(out, format="JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")

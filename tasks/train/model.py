@@ -1,0 +1,70 @@
+"""A trained network in a folder: `weights.safetensors` and `model.json`, and the way back to a live network."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from tasks.backbone.network import TransferNet
+from tasks.backbone.weights import backbone_ref, build_network, load_state
+from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.files import replacing, write_record
+from tasks.contracts.records import BackboneRef, ModelRecord, read_json
+
+WEIGHTS = "weights.safetensors"
+RECORD = "model.json"
+
+
+def save_model(folder: Path, net: TransferNet, record: ModelRecord) -> None:
+    """Write both files of a trained network, or neither."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    with replacing(folder) as part:
+        part.mkdir()
+        save_file(state, part / WEIGHTS)
+        write_record(part / RECORD, record)
+
+
+def load_net(weights: Path, backbone: BackboneRef, classes: int) -> TransferNet:
+    """The network of `backbone` with a head for `classes`, in evaluation mode, with the weights of a file.
+
+    Raises BrokenArtifact where they are broken or do not fit.
+    """
+    net = TransferNet(build_network(backbone), classes)
+    restore(net, weights)
+    return net.eval()
+
+
+def load_model(folder: Path) -> tuple[TransferNet, dict[str, Any]]:
+    """The trained network in `folder` and its record as plain data.
+
+    Raises BrokenArtifact where a file is missing, broken or does not fit the other.
+    """
+    record = read_json(folder / RECORD)
+    return load_net(folder / WEIGHTS, backbone_ref(record["backbone"]), len(record["classes"])), record
+
+
+def restore(module: nn.Module, weights: Path) -> None:
+    """Load `weights` into `module`; every name and shape must fit.
+
+    Raises BrokenArtifact that names what does not.
+    """
+    try:
+        module.load_state_dict(load_state(weights), strict=True)
+    except RuntimeError as error:
+        problem = " ".join(str(error).split())[:300]
+        raise BrokenArtifact(f"{weights} does not fit the network that its record names: {problem}") from None
+
+
+def count_parameters(net: nn.Module) -> tuple[int, int]:
+    """How many parameters are frozen and how many are trained."""
+    frozen = sum(p.numel() for p in net.parameters() if not p.requires_grad)
+    return frozen, sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+
+def fresh_net(backbone: nn.Module, classes: int, dropout: float, seed: int) -> TransferNet:
+    """`backbone` with a new head, whose random weights depend on `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TransferNet(backbone, classes, dropout)  # type: ignore[arg-type]

@@ -1,0 +1,130 @@
+"""The train stage: the candidate by the chosen strategy, and the same network from scratch as its control."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tasks.augment.policy import load_policy
+from tasks.backbone.features import cached_features
+from tasks.backbone.weights import backbone_ref, build_backbone, build_network
+from tasks.bias.gate import require_open
+from tasks.contracts.files import read_table
+from tasks.contracts.params import TrainParams
+from tasks.contracts.prepared import open_prepared
+from tasks.contracts.progress import say
+from tasks.contracts.records import BackboneRef, ModelRecord, read_json
+from tasks.contracts.workspace import Workspace
+from tasks.train.data import FeatureBatches, ImageBatches, Samples, load_samples, usable
+from tasks.train.loop import Fitted, Recipe, choose_device, fit
+from tasks.train.model import count_parameters, fresh_net, save_model
+from tasks.train.strategies import (
+    FeatureExtraction,
+    Scratch,
+    Strategy,
+    fingerprint,
+    freeze,
+    frozen_modules,
+    make_strategy,
+    parameter_groups,
+    require_unmoved,
+)
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Accuracy on val of the candidate and of its control, at their best epochs."""
+
+    candidate: float
+    scratch: float
+
+
+@dataclass(frozen=True)
+class _Task:
+    ws: Workspace
+    params: TrainParams
+    seed: int
+    backbone: BackboneRef
+    classes: tuple[str, ...]
+    train: Samples
+    val: Samples
+
+
+def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
+    """Write `models/candidate` and `models/scratch`.
+
+    Raises GateRefused, BadData (an empty split, a loss that is no number), BrokenArtifact (weights).
+    """
+    require_open(ws.gate)
+    checked = read_table(ws.checked)
+    classes = tuple(sorted(usable(checked, "train")["label"].unique()))
+    train, val = (load_samples(checked, ws.weights, split, classes) for split in ("train", "val"))
+    backbone = backbone_ref(read_json(ws.selection)["chosen"])
+    task = _Task(ws, params, seed, backbone, classes, train, val)
+    candidate = _train(task, make_strategy(params), ws.candidate)
+    scratch = _train(task, Scratch(), ws.scratch)
+    return Trained(candidate, scratch)
+
+
+def _train(task: _Task, strategy: Strategy, folder: Path) -> float:
+    say(f"{strategy.name}: {task.backbone.name}, {len(task.train):,} images, {len(task.classes)} classes")
+    make = build_network if isinstance(strategy, Scratch) else build_backbone
+    net = fresh_net(make(task.backbone, task.seed), len(task.classes), task.params.dropout, task.seed)
+    frozen = frozen_modules(net, strategy)
+    net.train()
+    freeze(frozen)
+    before = fingerprint(frozen)
+    fitted = _fit(task, strategy, net)
+    require_unmoved(before, fingerprint(frozen))
+    frozen_count, trained_count = count_parameters(net)
+    record = ModelRecord(
+        backbone=task.backbone,
+        classes=task.classes,
+        strategy=strategy.name,
+        frozen_stages=getattr(strategy, "frozen_stages", 0),
+        frozen_parameters=frozen_count,
+        trained_parameters=trained_count,
+        best_epoch=fitted.best_epoch,
+        history=fitted.history,
+        seed=task.seed,
+        train_images=len(task.train),
+        prepared_px=open_prepared(task.ws.prepared).shape[1],
+    )
+    save_model(folder, net, record)
+    return fitted.history[fitted.best_epoch - 1].val_accuracy
+
+
+def _fit(task: _Task, strategy: Strategy, net: torch.nn.Module) -> Fitted:
+    params = task.params
+    recipe = Recipe(
+        params.epochs,
+        params.batch_size,
+        params.learning_rate,
+        params.label_smoothing,
+        params.patience,
+        task.seed,
+        choose_device(params.device),
+    )
+    groups = parameter_groups(net, strategy, params.weight_decay)
+    pixels = open_prepared(task.ws.prepared)
+    if isinstance(strategy, FeatureExtraction):
+        train, val = (
+            FeatureBatches(
+                part,
+                torch.from_numpy(
+                    cached_features(net.backbone, task.backbone, pixels[part.rows], part.sha256, task.ws.cache)
+                ),
+            )
+            for part in (task.train, task.val)
+        )
+        return fit(net.head, groups, train, val, recipe)
+    policy = load_policy(task.ws.augmentation)
+    return fit(
+        net,
+        groups,
+        ImageBatches(task.train, pixels, task.backbone, policy),
+        ImageBatches(task.val, pixels, task.backbone),
+        recipe,
+    )
