@@ -106,7 +106,7 @@ def status(arguments: Namespace) -> int:
     ws = find_workspace(arguments.workspace)
     last = ws.private / LAST_RUN
     did = {o["stage"]: o for o in json.loads(last.read_text(encoding="utf-8"))} if last.is_file() else {}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"stage": name, "state": "stale" if why else "fresh", "why": why, "last_run": did.get(name)}
         for name, why in stale_stages(ws).items()
     ]
@@ -138,16 +138,16 @@ def report(arguments: Namespace) -> int:
 
 def backbones(arguments: Namespace) -> int:
     """What there is to transfer from, and where its weights are."""
-    from tasks.backbone.catalog import entries, entry
-    from tasks.backbone.weights import fetch, weights_folder
+    from tasks.backbone.catalog import entries, find_entry, weights_folder
+    from tasks.backbone.download import fetch, is_offline
 
     folder = weights_folder()
     if arguments.fetch:
         if not arguments.name:
             raise BadUsage("--fetch needs the name of a network, as in `graft backbones resnet50 --fetch`")
-        path = fetch(entry(arguments.name), folder)
+        path = fetch(find_entry(arguments.name, folder), is_offline())
         return _dump({"path": str(path)}) if arguments.json else _print(str(path))
-    chosen = [entry(arguments.name)] if arguments.name else entries(folder)
+    chosen = [find_entry(arguments.name, folder)] if arguments.name else entries(folder)
     if arguments.json:
         return _dump([asdict(one) for one in chosen])
     for one in chosen:

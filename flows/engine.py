@@ -49,6 +49,7 @@ def prepare_engine(ws: Workspace) -> None:
 def stage_task(name: str) -> Any:
     """A stage as a Prefect task: `(run, *stages before it) -> Outcome`."""
     from prefect import task
+    from prefect.cache_policies import NO_CACHE
 
     def stage(run: Run, *_before: Outcome) -> Outcome:
         if STAGES.index(name) > STAGES.index(run.until):
@@ -60,7 +61,7 @@ def stage_task(name: str) -> Any:
         return outcome
 
     stage.__doc__ = f"Bring {name} up to date."
-    return task(name=name, task_run_name=name, cache_policy=None, persist_result=False)(stage)
+    return task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(stage)
 
 
 def _show(ws: Workspace, outcome: Outcome) -> None:

@@ -63,7 +63,7 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
     Raises BadData where an input changed while the stage ran.
     """
     with _open(ws) as repo:
-        stage = repo.stage.load_one(path="dvc.yaml", name=name)
+        stage = _load(repo, name)
         why = "--force" if force else why_stale(stage)
         if not why:
             return Outcome(name, "skipped", "nothing it depends on has changed")
@@ -75,7 +75,7 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
     say(f"-- {name}: {why}")
     run_step(ws, name)
     with _open(ws) as repo:
-        stage = repo.stage.load_one(path="dvc.yaml", name=name)
+        stage = _load(repo, name)
         stage.save_deps()
         after = _input_hashes(stage)
         if changed := sorted(path for path in after if after[path] != before[path]):
@@ -87,7 +87,7 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
 def stale_stages(ws: Workspace) -> dict[str, str]:
     """Each stage and why it is stale; an empty reason means that it is fresh."""
     with _open(ws) as repo:
-        return {name: why_stale(repo.stage.load_one(path="dvc.yaml", name=name)) for name in STAGES}
+        return {name: why_stale(_load(repo, name)) for name in STAGES}
 
 
 def why_stale(stage: Any) -> str:
@@ -96,8 +96,8 @@ def why_stale(stage: Any) -> str:
         return "it has not run yet"
     reasons = ["its results version changed"] if stage.changed_stage() and not stage.changed_deps() else []
     for item in (*stage.deps, *stage.outs):
-        for path, status in item.status().items():
-            details = status if isinstance(status, dict) else {path: status}
+        for status in item.status().values():
+            details = status if isinstance(status, dict) else {item.def_path: status}  # a dict names single params
             reasons += [f"{key} is {state}" for key, state in details.items()]
     return ", ".join(dict.fromkeys(reasons))
 
@@ -117,7 +117,7 @@ def track_raw(ws: Workspace) -> None:
 def bundle_hash(ws: Workspace) -> str:
     """DVC's hash of `models/bundle`, as `dvc.lock` has it."""
     with _open(ws) as repo:
-        stage = repo.stage.load_one(path="dvc.yaml", name="register")
+        stage = _load(repo, "register")
         return str(stage.outs[0].hash_info.value)
 
 
@@ -173,6 +173,10 @@ def _open(ws: Workspace, *, lock: bool = True) -> Iterator[Any]:
                 yield repo
     except DvcException as error:
         raise BadEnvironment(f"DVC: {error}") from error
+
+
+def _load(repo: Any, name: str) -> Any:
+    return repo.stage.load_one(path=f"{repo.root_dir}/dvc.yaml", name=name)
 
 
 def _restore(repo: Any, stage: Any) -> bool:

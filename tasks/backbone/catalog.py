@@ -9,7 +9,7 @@ import math
 import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -103,19 +103,19 @@ def embedded_entries() -> tuple[Entry, ...]:
 
 
 def torchvision_entries(folder: Path) -> tuple[Entry, ...]:
-    """torchvision's classification networks with their default weights; imports torch, which takes seconds."""
+    """The classification networks of torchvision with their default weights; imports torch, which takes seconds."""
     from torchvision import models
 
     return tuple(
-        _torchvision(name, models.get_model_weights(name).DEFAULT, folder)
-        for name in models.list_models(module=models)
+        _torchvision(name, models.get_model_weights(name).DEFAULT, folder) for name in models.list_models(module=models)
     )
 
 
 def local_entry(network: str, weights: str, root: Path) -> Entry:
     """A safetensors file of one's own that fits `network`: a name of torchvision's, or a layout as in `resnet18-w24`.
 
-    `weights` is its path in the workspace `root`.     `mean`, `std` and `input_px` in its header (as JSON) win over those of the network.
+    `weights` is its path in the workspace `root`. `mean`, `std` and `input_px` in its header (as JSON) win over
+    those of the network.
     Raises BadUsage (no such file or network) and BrokenArtifact (a broken header).
     """
     path = root / weights
@@ -126,7 +126,7 @@ def local_entry(network: str, weights: str, root: Path) -> Entry:
     fixed = base.smallest_px == base.input_px
     return replace(
         base,
-        name=f"local/{path.stem}",
+        name=f"local/{PurePosixPath(weights).with_suffix('')}",
         source="local",
         parameters=parameters,
         megabytes=path.stat().st_size / 1e6,

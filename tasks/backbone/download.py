@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from tasks.backbone.catalog import Entry
-from tasks.contracts.errors import BadEnvironment, BadUsage, BrokenArtifact
+from tasks.contracts.errors import BadEnvironment, BadUsage, BrokenArtifact, one_line
 from tasks.contracts.files import replacing, sha256_of
 from tasks.contracts.progress import progress
 
@@ -20,7 +20,14 @@ _SLACK = 1.05  # sizes are published rounded; what is much larger is some other 
 
 
 class CannotDownload(BadEnvironment):
-    """The network, the server or the disk said no; nothing was kept, and the next file would fare no better."""
+    """The network, the server or the disk said no; nothing was kept, and the next file would fare no better.
+
+    `reason` says why in a few words, without a path or an address.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class NotServed(CannotDownload):
@@ -44,18 +51,24 @@ def fetch(entry: Entry, offline: bool) -> Path:
     if not entry.url:
         raise BrokenArtifact(f"{entry.file}, the weights of {entry.name}, is missing; install graft anew")
     if offline:
-        raise CannotDownload(f"the weights of {entry.name} are not here and the network is off; {remedy}")
+        raise CannotDownload(
+            f"the weights of {entry.name} are not on this machine and the network is switched off; {remedy}",
+            "the network is switched off",
+        )
     url = _address(entry)
     try:
         with replacing(entry.file) as part:
             _copy(url, part, entry)
             require_promised(part, entry)
     except urllib.error.HTTPError as error:
+        error.close()
         kind = NotServed if error.code in (404, 410) else CannotDownload
-        raise kind(f"{url} answered {error.code} {error.reason}; {remedy}") from None
+        answer = f"answered {error.code} {one_line(str(error.reason))[:60]}"
+        raise kind(f"{url} {answer}; {remedy}", f"the server {answer}") from None
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise CannotDownload(f"{url} could not be downloaded to {entry.file.parent} ({reason}); {remedy}") from None
+        cause = getattr(error, "reason", None) or error
+        reason = getattr(cause, "strerror", None) or one_line(str(cause))[:100]
+        raise CannotDownload(f"{url} could not be kept as {entry.file} ({reason}); {remedy}", reason) from None
     return entry.file
 
 
@@ -68,9 +81,11 @@ def require_promised(path: Path, entry: Entry) -> str:
     promised = entry.sha256 or (named[1] if named else "")
     found = sha256_of(path)
     if not found.startswith(promised):
+        again = f"`graft backbones --fetch {entry.name}`"
+        place, remedy = (entry.file, f"delete it, then {again}") if path == entry.file else ("the download", again)
         raise BrokenArtifact(
-            f"{entry.file} is not the weights of {entry.name}: its sha256 is {found[:16]}..., not {promised[:16]}...; "
-            f"delete the file if it is there, then `graft backbones --fetch {entry.name}`"
+            f"{place} is not the weights of {entry.name}: its sha256 is {found[:16]}..., not {promised[:16]}...; "
+            + ("install graft anew" if entry.source == "embedded" else remedy)
         )
     if not promised and entry.file.suffix == ".pth":
         raise BrokenArtifact(f"{entry.file} has no hash in its name, so that nobody can tell what it is")

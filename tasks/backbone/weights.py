@@ -1,6 +1,6 @@
 """Networks by name, with random weights or with those of a file; the only place that calls `torch.load`."""
 
-import pickle
+import pickle  # noqa: TID251 - for the name of its error alone
 import re
 from collections import OrderedDict
 from dataclasses import replace
@@ -105,7 +105,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
 def _load_torchvision(path: Path) -> dict[str, Tensor]:
     """The tensors of a `.pth` whose hash was checked."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise BrokenArtifact(f"{path} is no file of weights ({one_line(str(error))[:150]}); get it anew") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):

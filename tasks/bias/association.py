@@ -100,7 +100,8 @@ def findings(results: Sequence[Statistic]) -> list[Finding]:
             continue
         severity: Severity = "warn" if one.value >= WARN_AT else "info"
         column = column_of(one)
-        message = f"the label goes with {column} (V {one.value:.2f}, p {one.p_value:.3f}): a model can learn it instead"
+        how = "closely: a model can learn it instead" if one.value >= WARN_AT else "somewhat"
+        message = f"the label goes with {column} (V {one.value:.2f}, p {one.p_value:.3f}) {how}"
         remedy = f"balance {column} over the classes, or group and evaluate by it"
         found.append(Finding("association", severity, column, one, message, remedy))
     return found

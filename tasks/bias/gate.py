@@ -26,10 +26,9 @@ def judge(
 ) -> GateReport:
     """Every rule's value against its limit; a waived rule passes, and stays on the record.
 
-    `quality` is the quality report as JSON, `sizes` images by label and split. Raises BadUsage on a waiver for a
-    rule that there is not.
+    `quality` is the quality report as JSON, `sizes` images by label and split. Raises BadUsage as `waivers_of` does.
     """
-    waivers = _waivers(params)
+    waivers = waivers_of(params)
     rules = tuple(
         _waived(rule, waivers.get(rule.rule))
         for rule in (
@@ -64,7 +63,8 @@ def require_open(path: Path) -> None:
     )
 
 
-def _waivers(params: GateParams) -> dict[str, Waiver]:
+def waivers_of(params: GateParams) -> dict[str, Waiver]:
+    """The waivers by the name of their rule. Raises BadUsage on a waiver for a rule that there is not."""
     for waiver in params.waivers:
         if waiver.rule not in RULES:
             raise BadUsage(one_line(f"bias.gate.waivers: no rule {waiver.rule}; the rules are {', '.join(RULES)}"))

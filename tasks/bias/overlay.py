@@ -127,8 +127,10 @@ class _Scan:
 
     def __init__(self, directions: Directions, counts: NDArray[np.int64]) -> None:
         self.directions, self.counts = directions, counts
-        self.squares = (directions.astype(np.float64) ** 2).sum(axis=2)  # (n, tiles)
-        self.tile_pixels = directions.shape[2] // 2
+        self.scale = 2.0 / (directions.shape[2] * _UNIT**2)  # from sums over a tile to means over its pixels
+        self.total = directions.sum(axis=0, dtype=np.float64)  # (tiles, pixels * 2)
+        self.total_length = np.einsum("tp,tp->t", self.total, self.total)
+        self.squares = np.einsum("ntp,ntp->nt", directions, directions, dtype=np.float64)
         self.far = _far_tiles()
 
     def sums(self, labellings: NDArray[np.int64]) -> Floats:
@@ -143,28 +145,30 @@ class _Scan:
         """Excess and ratio, each (B, K, tiles); zero where the others agree more than the class, or it is small."""
         member = (labellings[:, None] == np.arange(len(self.counts))[:, None]).astype(np.float64)
         sums, squares = self.sums(labellings), member @ self.squares
-        images = self.counts.sum()
-        own, own_noise = self._agreement(sums, squares, self.counts)
-        rest_sums, rest_squares = sums.sum(1, keepdims=True) - sums, squares.sum(1, keepdims=True) - squares
-        rest, rest_noise = self._agreement(rest_sums, rest_squares, images - self.counts)
-        mean = sums / self.counts[:, None, None] - rest_sums / (images - self.counts)[:, None, None]
-        contrast = self._mean_square(mean) - own_noise - rest_noise
+        own_n, rest_n = self.counts[:, None].astype(np.float64), (self.counts.sum() - self.counts)[:, None]
+        length = np.einsum("bktp,bktp->bkt", sums, sums)
+        along = np.einsum("bktp,tp->bkt", sums, self.total)
+        own, own_noise = self._agreement(length, squares, own_n)
+        rest, rest_noise = self._agreement(
+            self.total_length - 2 * along + length, self.squares.sum(axis=0) - squares, rest_n
+        )
+        # the squared length of the class's mean less the mean of the rest, from the three products above
+        near, back = 1 / own_n + 1 / rest_n, 1 / rest_n
+        contrast = near**2 * length - 2 * near * back * along + back**2 * self.total_length
+        contrast = contrast * self.scale - own_noise - rest_noise
         elsewhere = _third_largest_far(contrast, self.far)
-        valid = (own >= rest) & (self.counts >= MIN_IMAGES)[:, None]
+        valid = (own >= rest) & (own_n >= MIN_IMAGES)
         ratio = contrast / np.maximum(elsewhere, 1e-3)
         return np.where(valid, contrast - elsewhere, 0.0), np.where(valid, ratio, 0.0)
 
-    def _mean_square(self, vectors: Floats) -> Floats:
-        mean: Floats = (vectors**2).sum(-1) / (self.tile_pixels * _UNIT**2)
-        return mean
+    def _agreement(self, length: Floats, squares: Floats, images: Floats) -> tuple[Floats, Floats]:
+        """Unbiased squared length of the mean direction, and the noise that was taken off it, by tile.
 
-    def _agreement(self, sums: Floats, squares: Floats, counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Unbiased squared length of the mean direction, and the noise that was taken off it, by tile."""
-        images = counts[:, None].astype(np.float64)
-        length = self._mean_square(sums / images[..., None])
-        spread = squares / images / (self.tile_pixels * _UNIT**2) - length
-        noise = np.maximum(spread, 0.0) / np.maximum(images - 1.0, 1.0)
-        return length - noise, noise
+        `length` is the squared length of the sum of directions, `squares` the sum of their squared lengths.
+        """
+        mean = length * self.scale / images**2
+        noise = np.maximum(squares * self.scale / images - mean, 0.0) / np.maximum(images - 1.0, 1.0)
+        return mean - noise, noise
 
 
 def _far_tiles() -> NDArray[np.bool_]:

@@ -13,9 +13,9 @@ from tasks.contracts.records import BiasReport, Finding, GateReport, Statistic, 
 from tasks.contracts.workspace import Workspace
 
 VERSION = 1
-_MOST_IMAGES = 4000  # looked at for shortcuts, and fitted by the trivial model
-_MOST_OF_A_CLASS = 200
-_MOST_CLASSES = 200
+_MOST_IMAGES = 3000  # looked at for shortcuts, and fitted by the trivial model
+_MOST_OF_A_CLASS = 150
+_MOST_CLASSES = 150
 _MOST_GROUPS = 20  # as levels of an association: beyond, a group is a person or a video
 _SHORTCUTS, _ASSOCIATION, _SAMPLE, _OVERLAYS = range(4)  # the streams of randomness below the seed
 
@@ -26,6 +26,7 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
     It finishes whether the gate passes or not; the stages after it ask the gate. Raises BadData without a usable
     image, BadUsage on a waiver for an unknown rule.
     """
+    gate.waivers_of(params.gate)  # a wrong one is refused before the work, not after
     checked = read_table(ws.checked)
     usable = _usable(checked)
     classes = tuple(sorted(set(checked["label"].dropna().astype(str))))

@@ -46,9 +46,18 @@ def write_record(path: Path, record: Any) -> None:
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table as parquet without its index; equal tables give equal bytes."""
+    """Write a table as parquet without its index; equal tables give equal bytes.
+
+    A column of lists holds lists of text, also where every list is empty.
+    """
+    import pyarrow as pa
+
+    schema = pa.Schema.from_pandas(table, preserve_index=False)
+    for index, field in enumerate(schema):
+        if pa.types.is_list(field.type):
+            schema = schema.set(index, field.with_type(pa.list_(pa.string())))
     with replacing(path) as part:
-        table.to_parquet(part, index=False)
+        table.to_parquet(part, index=False, schema=schema)
 
 
 def read_table(path: Path) -> "pd.DataFrame":

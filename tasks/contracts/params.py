@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import write_text
+from tasks.contracts.reasons import REASONS
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -25,6 +26,17 @@ def _inside(path: str) -> str:
 
 
 Inside = Annotated[str, AfterValidator(_inside)]
+
+
+def _known_reason(reason: str) -> str:
+    if reason not in REASONS:
+        nearest = difflib.get_close_matches(reason, REASONS, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]}?" if nearest else "the ids are listed in docs/checks.md"
+        raise ValueError(f"unknown reason, {hint}")
+    return reason
+
+
+Reason = Annotated[str, AfterValidator(_known_reason)]
 
 
 class Section(BaseModel):
@@ -48,7 +60,8 @@ class Limits(Section):
     bright: Share = 0.95
     low_contrast: Share = 0.04
     low_information: float = Field(1.5, ge=0)
-    blurry: float = Field(0.02, ge=0)
+    blurry: float = Field(0.08, ge=0)
+    greyscale: Share = 0.03
     odd_aspect: float = Field(4.0, gt=1)
     min_side_px: int = Field(16, ge=1)
     max_megapixels: float = Field(100.0, gt=0)
@@ -76,7 +89,7 @@ class QualityParams(Section):
 
     prepared_px: int = Field(224, ge=16, le=1024)
     limits: Limits = Limits()
-    quarantine: tuple[str, ...] = ("dark", "bright", "low_information", "odd_size")
+    quarantine: tuple[Reason, ...] = ("dark", "bright", "low_information", "odd_size")
     splits: SplitShares = SplitShares()
     min_kept: Share = 0.5
 

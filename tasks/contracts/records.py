@@ -258,17 +258,13 @@ class Mistake:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The candidate and its control on the test split, and their paired difference in accuracy.
-
-    `mcnemar` is the p of that difference; its n counts the images that one of the two alone got right.
-    """
+    """The candidate and its control on the test split, and their paired difference in accuracy."""
 
     classes: tuple[str, ...]
     candidate: Scores
     scratch: Scores
     majority: Statistic
     difference: Statistic
-    mcnemar: Statistic
     mistakes: tuple[Mistake, ...]
     findings: tuple[Finding, ...]
     split: str = "test"

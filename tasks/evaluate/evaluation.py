@@ -7,7 +7,7 @@ import pandas as pd
 
 from tasks.contracts.errors import BadData
 from tasks.contracts.records import EvaluationReport, Mistake, Statistic
-from tasks.evaluate.comparison import accuracy_difference, mcnemar
+from tasks.evaluate.comparison import accuracy_difference
 from tasks.evaluate.findings import collapse_findings, coverage_findings, gain_findings
 from tasks.evaluate.metrics import Floats, Ints, scores, wilson
 
@@ -79,7 +79,6 @@ def evaluate(split: HeldOut, candidate: Floats, scratch: Floats, resamples: int,
         scratch=control,
         majority=_majority(split),
         difference=difference,
-        mcnemar=mcnemar(right[0], right[1]),
         mistakes=worst_mistakes(split, candidate),
         findings=(
             *gain_findings(difference),

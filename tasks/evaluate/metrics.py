@@ -58,6 +58,17 @@ def wilson(name: str, hits: int, n: int) -> Statistic:
     return Statistic(name, rate, n, low, high, estimator="Wilson")
 
 
+def unseen(n: int) -> float:
+    """How frequent, at most, an outcome is that none of `n` images had: the exact 97.5 % bound."""
+    return float(1 - 0.025 ** (1 / n))
+
+
+def percentiles(values: Floats) -> tuple[float, float]:
+    """The ends of the percentile interval of a bootstrap."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def bin_of(confidence: Floats) -> Ints:
     """Which of the BINS equal-width bins each confidence in [0, 1] falls in; the last one holds 1 too."""
     edges = np.arange(1, BINS) / BINS
@@ -118,8 +129,11 @@ def _macro_f1(targets: Ints, called: Ints, kinds: int, samples: _Samples) -> Sta
         return present
 
     value = float(score(np.arange(samples.n)[None])[0])
-    low, high = np.quantile(samples.measure(score), [0.025, 0.975])
-    return Statistic("macro_f1", value, samples.n, float(low), float(high), estimator=samples.estimator("percentile"))
+    low, high = percentiles(samples.measure(score))
+    if low == high:
+        # All right or all wrong: resampling shows no spread, but the other may be this frequent.
+        low, high = max(0.0, low - unseen(samples.n)), min(1.0, high + unseen(samples.n))
+    return Statistic("macro_f1", value, samples.n, low, high, estimator=samples.estimator("percentile"))
 
 
 def _mean_loss(loss: Floats, samples: _Samples) -> Statistic:
@@ -127,8 +141,8 @@ def _mean_loss(loss: Floats, samples: _Samples) -> Statistic:
     estimator = samples.estimator("percentile")
     if not samples.n:
         return _nothing("log_loss", estimator)
-    low, high = np.quantile(samples.measure(lambda drawn: loss[drawn].mean(axis=1)), [0.025, 0.975])
-    return Statistic("log_loss", float(loss.mean()), samples.n, float(low), float(high), estimator=estimator)
+    low, high = percentiles(samples.measure(lambda drawn: loss[drawn].mean(axis=1)))
+    return Statistic("log_loss", float(loss.mean()), samples.n, low, high, estimator=estimator)
 
 
 def _calibration_error(bins: Ints, gaps: Floats, samples: _Samples) -> Statistic:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.contracts.errors import BadEnvironment, BadUsage
-from tasks.contracts.files import replacing
 from tasks.ingest.crops import PHOTOGRAPHS, Crop, Photograph, crops
 
 SIDE_PX = 64
@@ -56,18 +55,18 @@ class Demo:
 def make_demo(folder: Path, seed: int) -> Demo:
     """Write the demo's class folders and `metadata.csv` into `folder`; equal seeds give equal bytes.
 
+    File by file: a caller that wants all or nothing wraps it in `files.replacing`.
     Raises BadUsage where `folder` holds files, BadEnvironment where a photograph is missing.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadUsage(f"{folder} is not empty; name a new folder for the demo's images")
     samples = _named(_plant(list(_clean(seed)), np.random.default_rng([seed, len(PHOTOGRAPHS)])))
-    with replacing(folder) as part:
-        for path, sample in samples.items():
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            (part / path).write_bytes(sample.data)
-        table = pd.DataFrame([{"path": path} | _metadata(sample) for path, sample in samples.items()])
-        table = table.astype(dict.fromkeys(("x", "y", "size_px"), "Int64"))  # a text file has no place
-        table.to_csv(part / "metadata.csv", index=False, lineterminator="\n")
+    for path, sample in samples.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(sample.data)
+    table = pd.DataFrame([{"path": path} | _metadata(sample) for path, sample in samples.items()])
+    table = table.astype(dict.fromkeys(("x", "y", "size_px"), "Int64"))  # a text file has no place
+    table.to_csv(folder / "metadata.csv", index=False, lineterminator="\n")
     flaws = sorted({sample.planted for sample in samples.values() if sample.planted})
     return Demo(
         files=len(samples),
@@ -82,7 +81,7 @@ def _clean(seed: int) -> Iterator[Sample]:
         rng = np.random.default_rng([seed, number])
         picture = _open(photograph)
         for crop in crops(photograph, rng):
-            gamma, contrast = round(rng.uniform(0.6, 1.6), 3), round(rng.uniform(0.8, 1.2), 3)
+            gamma, contrast = round(rng.uniform(0.65, 1.5), 3), round(rng.uniform(0.75, 1.1), 3)
             marked = photograph.label == WATERMARKED and crop.split == "train" and rng.random() < WATERMARKED_SHARE
             pixels = _toned(_cut(picture, crop), gamma, contrast)
             suffix = ".png" if rng.random() < 0.25 else ".jpg"

@@ -99,7 +99,11 @@ def draw_clouds(classes: Classes, side_px: int, variants: int, generator: torch.
 
 
 def render(
-    clouds: Tensor, labels: Tensor, side_px: int, contrast: float, generator: torch.Generator
+    clouds: Tensor,
+    labels: Tensor,
+    side_px: int,
+    contrast: float,
+    generator: torch.Generator,
 ) -> Tensor:
     """Paint one image per label: float (batch, 3, side_px, side_px) in [0, 1].
 
@@ -191,7 +195,8 @@ def _trace(orbits: Tensor, points: int, generator: torch.Generator) -> Tensor:
 def _centre(clouds: Tensor) -> Tensor:
     if not len(clouds):
         return clouds
-    low, high = torch.quantile(clouds[..., :1024], torch.tensor([0.01, 0.99], device=clouds.device), -1)
+    sample = clouds[..., :1024]
+    low, high = torch.quantile(sample, 0.01, -1), torch.quantile(sample, 0.99, -1)
     middle, half = (low + high) / 2, (high - low).amax(1, keepdim=True) / 2
     return (clouds - middle[..., None]) / half[..., None].clamp(min=1e-3)
 
@@ -289,4 +294,5 @@ def _pack(image: Tensor, generator: torch.Generator) -> Tensor:
     coarse = _uniform((count, 1, 1, 1, 1, 1), generator, 0.01, 0.06)
     step = coarse * (1 + grid[:, None] + grid)
     rounded = (basis @ blocks @ basis.T / step).round() * step
-    return (basis.T @ rounded @ basis).transpose(3, 4).reshape_as(image)
+    unpacked: Tensor = basis.T @ rounded @ basis
+    return unpacked.transpose(3, 4).reshape_as(image)

@@ -103,7 +103,10 @@ def start(recipe: Recipe, device: torch.device) -> Run:
 
 
 def advance(
-    run: Run, recipe: Recipe, progress: Progress, until: int
+    run: Run,
+    recipe: Recipe,
+    progress: Progress,
+    until: int,
 ) -> Iterator[tuple[Progress, float, float]]:
     """Train until step `until` or the end of the budget; yield progress, loss and accuracy per step."""
     classes = sample_classes(recipe.seed, recipe.ifs, recipe.contours, run.device)
@@ -207,7 +210,10 @@ def _merge_gradients(replicas: tuple[nn.Module, ...]) -> None:
 
 
 def _draw(
-    clouds: Tensor, recipe: Recipe, fraction: float, generator: torch.Generator
+    clouds: Tensor,
+    recipe: Recipe,
+    fraction: float,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     device = generator.device
     labels = torch.randint(len(clouds), (recipe.batch,), generator=generator, device=device)
@@ -228,7 +234,7 @@ def _backward(net: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, fl
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
 

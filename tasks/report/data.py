@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pandas as pd
@@ -20,12 +21,12 @@ _THUMBNAIL_PX = 64
 
 @dataclass(frozen=True)
 class ClassRow:
-    """Kept images of a class by split, and its size relative to the largest class, in per cent."""
+    """Kept images of a class by split, and the (start, width) of their bars in per cent of the largest class."""
 
     label: str
     counts: tuple[int, ...]
     total: int
-    width: float
+    parts: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def class_table(quality: Report) -> ClassTable:
     every = [(label, tuple(counts.get(split, 0) for split in splits)) for label, counts in sizes.items()]
     largest = max((sum(counts) for _, counts in every), default=0)
     shown = _largest(every, MOST_CLASSES)
-    rows = (ClassRow(label, c, sum(c), round(100 * sum(c) / largest, 2) if largest else 0.0) for label, c in shown)
+    rows = (ClassRow(label, counts, sum(counts), _parts(counts, largest)) for label, counts in shown)
     totals = tuple(sum(column) for column in zip(*(c for _, c in every), strict=True))
     return ClassTable(splits, tuple(rows), totals, len(every) - len(shown))
 
@@ -129,6 +130,13 @@ def composition(bias: Report) -> Composition | None:
     groups = tuple(named) if len(named) == len(totals) else (*named, f"{len(totals) - len(named)} others")
     rows = tuple((label, counts[: len(groups)], sum(counts)) for label, counts in shown)
     return Composition(groups, rows, len(every) - len(shown))
+
+
+def _parts(counts: tuple[int, ...], largest: int) -> tuple[tuple[float, float], ...]:
+    if not largest:
+        return ()
+    edges = [round(100 * edge / largest, 2) for edge in accumulate(counts, initial=0)]
+    return tuple((a, round(b - a, 2)) for a, b in pairwise(edges))
 
 
 def _row(counts: dict[str, int], named: Sequence[str]) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """How numbers read on the page. The only place where a number becomes text."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,8 @@ _WHY_NOT = {
     "skipped": "skipped",
     "measured": "no value was recorded",
 }
-_PERCENT_NAMES = ("accuracy", "recall", "precision", "f1", "share", "calibration_error", "rate")
+_PERCENT_NAMES = ("accuracy", "recall", "precision", "f1", "calibration_error")
+_IDENTIFIER = re.compile("[a-z0-9_]+")
 
 
 def count(value: float) -> str:
@@ -28,10 +30,13 @@ def points(difference: float) -> str:
 
 
 def decimal(value: float) -> str:
-    """1.234 -> `1.23`; small numbers keep two digits."""
-    if value and abs(value) < 0.01:
-        return f"{value:.1e}" if abs(value) < 0.0001 else f"{value:.2g}"
-    return f"{value:.2f}"
+    """1.234 -> `1.23`; small numbers keep two digits: 0.0241 -> `0.024`."""
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def plain(value: float) -> str:
+    """A limit or a measure of any kind: 50.0 -> `50`, 1.31 -> `1.31`."""
+    return count(value) if float(value).is_integer() else decimal(value)
 
 
 def p_value(p: float) -> str:
@@ -43,7 +48,7 @@ def compact(value: float) -> str:
     """11200000 -> `11.2 million`."""
     for size, word in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
         if abs(value) >= size:
-            return f"{value / size:.1f} {word}"
+            return f"{value / size:.3g} {word}"
     return count(value)
 
 
@@ -62,7 +67,9 @@ def unit_of(statistic: Mapping[str, Any]) -> str:
         return "points"
     if name.endswith(_PERCENT_NAMES):
         return "percent"
-    return "count" if value is not None and float(value).is_integer() and abs(value) > 1 else _count_or_decimal(statistic)
+    return (
+        "count" if value is not None and float(value).is_integer() and abs(value) > 1 else _count_or_decimal(statistic)
+    )
 
 
 def value_with_interval(statistic: Mapping[str, Any], unit: str = "") -> str:
@@ -85,8 +92,8 @@ def not_measured(statistic: Mapping[str, Any]) -> str:
 
 
 def words(identifier: str) -> str:
-    """`no_gain_over_scratch` -> `no gain over scratch`."""
-    return identifier.replace("_", " ")
+    """`no_gain_over_scratch` -> `no gain over scratch`; free text stays as it is."""
+    return identifier.replace("_", " ") if _IDENTIFIER.fullmatch(identifier) else identifier
 
 
 def plural(number: int, one: str, many: str = "") -> str:

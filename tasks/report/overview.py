@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.report.charts import Mark, axis_for, mark
+from tasks.report.charts import SHARE, Mark, axis_for, mark
 from tasks.report.numbers import points, words
 from tasks.report.sources import Report, Sources
 
@@ -32,7 +32,14 @@ class Findings:
 def findings(sources: Sources) -> Findings:
     """The findings of every report, each with the report that it comes from."""
     found: list[dict[str, Any]] = []
-    for report in (sources.quality, sources.bias, sources.gate, sources.selection, sources.training, sources.evaluation):
+    for report in (
+        sources.quality,
+        sources.bias,
+        sources.gate,
+        sources.selection,
+        sources.training,
+        sources.evaluation,
+    ):
         if report is not None:
             found += [{**finding, "report": report["report"]} for finding in report["findings"]]
     found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
@@ -89,16 +96,21 @@ def accuracy_marks(sources: Sources) -> list[Mark]:
 def other_scores(evaluation: Report) -> list[tuple[str, str, tuple[Mark, ...]]]:
     """(title, what it means, marks of this model and of scratch) for the scores beside accuracy."""
     told = (
-        ("macro_f1", "Macro F1", "Every class counts the same, however many images it has. Higher is better."),
-        ("calibration_error", "Calibration error", "How far stated confidence is from being right. Lower is better."),
-        ("log_loss", "Log loss (nats)", "Punishes confident mistakes. Lower is better."),
+        (
+            "macro_f1",
+            "percent",
+            "Macro F1",
+            "Every class counts the same, however many images it has. Higher is better.",
+        ),
+        ("calibration_error", "percent", "Calibration error", "How far stated confidence is off. Lower is better."),
+        ("log_loss", "decimal", "Log loss (nats)", "Punishes confident mistakes. Lower is better."),
     )
-    return [(title, meaning, _pair(evaluation, key)) for key, title, meaning in told]
+    return [(title, meaning, _pair(evaluation, key, unit)) for key, unit, title, meaning in told]
 
 
-def _pair(evaluation: Report, key: str) -> tuple[Mark, ...]:
+def _pair(evaluation: Report, key: str, unit: str) -> tuple[Mark, ...]:
     ours, scratch = evaluation["candidate"][key], evaluation["scratch"][key]
-    axis = axis_for([ours, scratch])
+    axis = SHARE if key == "macro_f1" else axis_for([ours, scratch], unit)
     return (mark("This model", ours, axis, tone="accent"), mark("From scratch", scratch, axis))
 
 

@@ -11,24 +11,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.contracts.files import write_text
 from tasks.contracts.workspace import Workspace
 from tasks.report import data, numbers, overview, results
-from tasks.report.charts import SHARE, mark
+from tasks.report.changes import changes
+from tasks.report.charts import SHARE, STRENGTH, mark
 from tasks.report.sources import Sources, read_sources
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(ws: Workspace) -> Path:
+def write_page(ws: Workspace, registered: str = "") -> Path:
     """Draw `reports/index.html` and return its path; equal records give equal bytes.
 
+    `registered` names the version that the bundle became, such as `model@3`: tags are written after the records.
     Raises BrokenArtifact where a record is there but cannot be read.
     """
-    write_text(ws.page, render(read_sources(ws)))
+    write_text(ws.page, render(read_sources(ws), registered))
     return ws.page
 
 
-def render(sources: Sources) -> str:
+def render(sources: Sources, registered: str = "") -> str:
     """The page as HTML."""
-    return _environment().get_template("page.html").render(**_views(sources))
+    return _environment().get_template("page.html").render(registered=registered, **_views(sources))
 
 
 def printable(value: object) -> object:
@@ -59,10 +61,16 @@ def _environment() -> Environment:
         "measured": numbers.value_with_interval,
         "p_value": numbers.p_value,
         "percent": numbers.percent,
+        "plain": numbers.plain,
         "plural": numbers.plural,
         "words": numbers.words,
     }
-    environment.globals |= {"mark": mark, "share_axis": SHARE, "severity_words": overview.SEVERITY_WORDS}
+    environment.globals |= {
+        "mark": mark,
+        "share_axis": SHARE,
+        "strength_axis": STRENGTH,
+        "severity_words": overview.SEVERITY_WORDS,
+    }
     return environment
 
 
@@ -81,6 +89,8 @@ def _views(sources: Sources) -> dict[str, Any]:
         views["duplicates"] = data.duplicate_pairs(sources.duplicates)
     if sources.bias is not None:
         views["composition"] = data.composition(sources.bias)
+    if sources.augmentation is not None:
+        views["changes"] = changes(sources.augmentation)
     if sources.training is not None:
         views["training_charts"] = results.training_charts(sources.training)
     if sources.evaluation is not None:

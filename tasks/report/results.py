@@ -135,7 +135,9 @@ def reliability(evaluation: Report) -> list[Dot]:
 def worst_errors(evaluation: Report, thumbnails: Thumbnails) -> list[Error]:
     """The most confident mistakes."""
     return [
-        Error(one["path"], one["label"], one["predicted"], one["confidence"], thumbnails.of(one["sha256"], _THUMBNAIL_PX))
+        Error(
+            one["path"], one["label"], one["predicted"], one["confidence"], thumbnails.of(one["sha256"], _THUMBNAIL_PX)
+        )
         for one in evaluation["mistakes"]
     ]
 

@@ -6,23 +6,27 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.contracts.files import read_table
+from tasks.contracts.files import read_table, sha256_of
 from tasks.contracts.prepared import Pixels, open_prepared
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
-from tasks.report.thumbnails import Thumbnails, embed_picture
+from tasks.report.thumbnails import Thumbnails, embed_picture, thumbnails_of
 
 Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The reports as plain data, the tables, and the pictures ready to embed."""
+    """The reports as plain data, the tables, and the pictures ready to embed.
+
+    `outdated` names the files that changed since the bundle was made from them.
+    """
 
     quality: Report | None
     bias: Report | None
     gate: Report | None
     selection: Report | None
+    augmentation: Report | None
     training: Report | None
     evaluation: Report | None
     bundle: Report | None
@@ -30,24 +34,34 @@ class Sources:
     duplicates: pd.DataFrame | None
     thumbnails: Thumbnails
     contact_sheet: str | None
+    outdated: tuple[str, ...]
 
 
 def read_sources(ws: Workspace) -> Sources:
     """Everything that is there. Raises BrokenArtifact where a file is there but broken."""
     checked = _table(ws.checked)
+    bundle = _report(ws.bundle / "bundle.json")
     return Sources(
         quality=_report(ws.quality),
         bias=_report(ws.bias),
         gate=_report(ws.gate),
         selection=_report(ws.selection),
+        augmentation=_report(ws.augmentation),
         training=_report(ws.candidate / "model.json"),
         evaluation=_report(ws.evaluation),
-        bundle=_report(ws.bundle / "bundle.json"),
+        bundle=bundle,
         checked=checked,
         duplicates=_table(ws.duplicates),
-        thumbnails=Thumbnails(checked, _pixels(ws.prepared)),
+        thumbnails=thumbnails_of(checked, _pixels(ws.prepared)),
         contact_sheet=embed_picture(ws.contact_sheet) if ws.contact_sheet.exists() else None,
+        outdated=_outdated(ws, bundle) if bundle is not None else (),
     )
+
+
+def _outdated(ws: Workspace, bundle: Report) -> tuple[str, ...]:
+    known = (ws.checked, ws.quality, ws.bias, ws.gate, ws.selection, ws.evaluation)
+    names = {path.relative_to(ws.root).as_posix(): path for path in known if path.exists()}
+    return tuple(name for name, path in names.items() if bundle["data"].get(name, sha256_of(path)) != sha256_of(path))
 
 
 def _report(path: Path) -> Report | None:

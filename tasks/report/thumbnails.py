@@ -1,6 +1,7 @@
 """Small pictures as data addresses. Always encoded anew: no byte of a user's file reaches the page."""
 
 import base64
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -13,23 +14,28 @@ from tasks.contracts.prepared import Pixels
 _WIDEST_PX = 1600
 
 
+@dataclass(frozen=True)
 class Thumbnails:
-    """Previews of images by content hash, from the prepared pixels; None for an image that has none."""
+    """Previews of images from the prepared pixels: `rows` gives the row of a content hash."""
 
-    def __init__(self, checked: pd.DataFrame | None, pixels: Pixels | None) -> None:
-        self._pixels = pixels
-        self._rows: dict[str, int] = {}
-        if checked is not None and pixels is not None:
-            shown = checked[checked["pixels"].between(0, len(pixels) - 1)]
-            self._rows = dict(zip(shown["sha256"], shown["pixels"].astype(int), strict=True))
+    pixels: Pixels | None
+    rows: dict[str, int]
 
     def of(self, sha256: str, side_px: int) -> str | None:
-        """A square JPEG preview as a data address."""
-        row = self._rows.get(sha256)
-        if row is None or self._pixels is None:
+        """A square JPEG preview as a data address; None for an image that has no pixels."""
+        row = self.rows.get(sha256)
+        if row is None or self.pixels is None:
             return None
-        picture = Image.fromarray(self._pixels[row]).resize((side_px, side_px), Image.Resampling.LANCZOS)
+        picture = Image.fromarray(self.pixels[row]).resize((side_px, side_px), Image.Resampling.LANCZOS)
         return _address(picture, quality=80)
+
+
+def thumbnails_of(checked: pd.DataFrame | None, pixels: Pixels | None) -> Thumbnails:
+    """The previews that a workspace can give, none before it has prepared pixels."""
+    if checked is None or pixels is None:
+        return Thumbnails(None, {})
+    shown = checked[checked["pixels"].between(0, len(pixels) - 1)]
+    return Thumbnails(pixels, dict(zip(shown["sha256"], shown["pixels"].astype(int), strict=True)))
 
 
 def embed_picture(path: Path) -> str:

@@ -61,7 +61,7 @@ def load_samples(checked: pd.DataFrame, weights: Path, split: str, classes: tupl
     index = {label: i for i, label in enumerate(classes)}
     return Samples(
         kept["pixels"].to_numpy(np.int64),
-        kept["label"].map(index).to_numpy(np.int64),
+        np.array([index[label] for label in kept["label"]], np.int64),
         by_hash.reindex(kept["sha256"]).to_numpy(np.float32),
         tuple(kept["sha256"]),
     )

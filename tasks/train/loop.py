@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tasks.backbone.network import memory_format
 from tasks.contracts.errors import BadData, BadEnvironment
 from tasks.contracts.progress import progress, say
 from tasks.contracts.records import Epoch
@@ -57,7 +58,7 @@ def fit(module: nn.Module, groups: list[ParameterGroup], train: Batches, val: Ba
     Raises BadData where the loss is no longer a number.
     """
     modes = {name: part.training for name, part in module.named_modules()}
-    module.to(recipe.device, memory_format=torch.channels_last)
+    module.to(recipe.device).to(memory_format=memory_format(recipe.device))
     optimizer = torch.optim.AdamW([dict(group) for group in groups], lr=recipe.learning_rate)
     history: list[Epoch] = []
     best, best_state = 0, copy.deepcopy(module.state_dict())
@@ -105,7 +106,7 @@ def _train_epoch(
                 group["lr"] = recipe.learning_rate * group["rate"] * share
             loss = _loss(module, batch, recipe)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.item() * len(batch.targets)
             seen += len(batch.targets)
@@ -148,6 +149,6 @@ def forward(module: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 here: a GPU that has it, or a CPU with AVX-512 BF16 or AMX."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

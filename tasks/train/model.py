@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tasks.backbone.network import TransferNet
+from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.weights import backbone_ref, build_network, load_state
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record
@@ -63,8 +63,8 @@ def count_parameters(net: nn.Module) -> tuple[int, int]:
     return frozen, sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
-def fresh_net(backbone: nn.Module, classes: int, dropout: float, seed: int) -> TransferNet:
+def fresh_net(backbone: Backbone, classes: int, dropout: float, seed: int) -> TransferNet:
     """`backbone` with a new head, whose random weights depend on `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TransferNet(backbone, classes, dropout)  # type: ignore[arg-type]
+        return TransferNet(backbone, classes, dropout)

@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 
 from tasks.augment.policy import load_policy
-from tasks.backbone.features import cached_features
+from tasks.backbone.features import Rows, cached_features
+from tasks.backbone.network import TransferNet
 from tasks.backbone.weights import backbone_ref, build_backbone, build_network
 from tasks.bias.gate import require_open
 from tasks.contracts.files import read_table
 from tasks.contracts.params import TrainParams
-from tasks.contracts.prepared import open_prepared
+from tasks.contracts.prepared import Pixels, open_prepared
 from tasks.contracts.progress import say
 from tasks.contracts.records import BackboneRef, ModelRecord, read_json
 from tasks.contracts.workspace import Workspace
@@ -70,8 +71,12 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
 
 def _train(task: _Task, strategy: Strategy, folder: Path) -> float:
     say(f"{strategy.name}: {task.backbone.name}, {len(task.train):,} images, {len(task.classes)} classes")
-    make = build_network if isinstance(strategy, Scratch) else build_backbone
-    net = fresh_net(make(task.backbone, task.seed), len(task.classes), task.params.dropout, task.seed)
+    backbone = (
+        build_network(task.backbone, task.seed)
+        if isinstance(strategy, Scratch)
+        else build_backbone(task.backbone, task.ws.root)
+    )
+    net = fresh_net(backbone, len(task.classes), task.params.dropout, task.seed)
     frozen = frozen_modules(net, strategy)
     net.train()
     freeze(frozen)
@@ -96,7 +101,7 @@ def _train(task: _Task, strategy: Strategy, folder: Path) -> float:
     return fitted.history[fitted.best_epoch - 1].val_accuracy
 
 
-def _fit(task: _Task, strategy: Strategy, net: torch.nn.Module) -> Fitted:
+def _fit(task: _Task, strategy: Strategy, net: TransferNet) -> Fitted:
     params = task.params
     recipe = Recipe(
         params.epochs,
@@ -110,15 +115,7 @@ def _fit(task: _Task, strategy: Strategy, net: torch.nn.Module) -> Fitted:
     groups = parameter_groups(net, strategy, params.weight_decay)
     pixels = open_prepared(task.ws.prepared)
     if isinstance(strategy, FeatureExtraction):
-        train, val = (
-            FeatureBatches(
-                part,
-                torch.from_numpy(
-                    cached_features(net.backbone, task.backbone, pixels[part.rows], part.sha256, task.ws.cache)
-                ),
-            )
-            for part in (task.train, task.val)
-        )
+        train, val = (_features(task, net, pixels, part) for part in (task.train, task.val))
         return fit(net.head, groups, train, val, recipe)
     policy = load_policy(task.ws.augmentation)
     return fit(
@@ -128,3 +125,8 @@ def _fit(task: _Task, strategy: Strategy, net: torch.nn.Module) -> Fitted:
         ImageBatches(task.val, pixels, task.backbone),
         recipe,
     )
+
+
+def _features(task: _Task, net: TransferNet, pixels: Pixels, samples: Samples) -> FeatureBatches:
+    rows = cached_features(net.backbone, task.backbone, Rows(pixels, samples.rows), samples.sha256, task.ws.cache)
+    return FeatureBatches(samples, torch.from_numpy(rows))

@@ -81,6 +81,12 @@ def test_no_images_at_all_measures_nothing():
     assert "NaN" not in to_json(found)
 
 
+def test_a_perfect_score_leaves_room_for_the_mistake_that_was_not_seen():
+    found = score([[0.9, 0.1, 0.0]] * 10 + [[0.1, 0.9, 0.0]] * 10, [0] * 10 + [1] * 10).macro_f1
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(0.8316, abs=1e-4)  # 0.025 ** (1 / 20)
+
+
 def test_a_certain_mistake_costs_much_but_stays_finite():
     assert 100 < score([[0.0, 1.0, 0.0]], [0]).log_loss.value < 1000
 

@@ -1,0 +1,94 @@
+"""What is measured of a picture: numbers only; verdicts.py holds them against limits later.
+
+Everything is read from one upright picture whose short side is at most 256 px (contracts/images.py), so a measure
+means the same for a thumbnail of a photograph and for the photograph. docs/checks.md describes each.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Grey = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
+Histogram = NDArray[np.int64]
+
+TAIL = 0.001  # small enough for the stars of a night sky, large enough for hot pixels
+FLAT = 0.04  # of full scale; below it steps are noise
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The measures of one picture; each field is a column of `data/checked.parquet`."""
+
+    luminance_low: float  # [0, 1]: the darkest and the brightest of the picture, but for 0.1 %
+    luminance_median: float
+    luminance_high: float
+    contrast: float  # [0, 1]: luminance_high - luminance_low
+    entropy_bits: float  # [0, 8]
+    sharpness: float  # [0, 1] and rarely above; NaN in a flat picture, where no edge can be judged
+    colour: float  # [0, 1]: how far the channels of the most colourful pixels are apart, but for 1 %
+    aspect: float  # long side by short side, at least 1
+
+
+def measure(picture: RGB) -> Measures:
+    """All measures of one picture, shape (height, width, 3)."""
+    grey = luminance(picture)
+    counts = histogram(grey)
+    low, median, high = (percentile(counts, share) / 255 for share in (TAIL, 0.5, 1 - TAIL))
+    return Measures(
+        luminance_low=low,
+        luminance_median=median,
+        luminance_high=high,
+        contrast=high - low,
+        entropy_bits=entropy_bits(counts),
+        sharpness=sharpness(grey),
+        colour=colour(picture),
+        aspect=max(picture.shape[:2]) / min(picture.shape[:2]),
+    )
+
+
+def luminance(picture: RGB) -> Grey:
+    """Rec. 601 luma of the stored values, 0 to 255, shape (height, width)."""
+    return cast(Grey, cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+
+
+def histogram(levels: Grey) -> Histogram:
+    """How many pixels have each of the 256 levels."""
+    return np.bincount(levels.ravel(), minlength=256)
+
+
+def percentile(counts: Histogram, share: float) -> int:
+    """The smallest level that at least `share` of the pixels do not exceed."""
+    below = np.cumsum(counts)
+    return int(np.searchsorted(below, share * below[-1]))
+
+
+def entropy_bits(counts: Histogram) -> float:
+    """Shannon's entropy of the levels: 0 for one flat tone, 8 where all levels are equally frequent."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum()) + 0.0  # not -0.0
+
+
+def sharpness(grey: Grey) -> float:
+    """The steepest step from pixel to pixel (but for 0.1 %) as a share of the picture's contrast.
+
+    A step edge that is blurred by a Gaussian of s px has a slope of 1 / (2.5 s) of its height, so the value does not
+    depend on contrast, and a sharp subject before a soft background is sharp. NaN where the contrast is below FLAT.
+    """
+    counts = histogram(grey)
+    span = percentile(counts, 1 - TAIL) - percentile(counts, TAIL)
+    if span < FLAT * 255 or min(grey.shape) < 2:
+        return math.nan
+    right, down = cv2.absdiff(grey[:-1, 1:], grey[:-1, :-1]), cv2.absdiff(grey[1:, :-1], grey[:-1, :-1])
+    steps = cast(Grey, cv2.max(right, down))
+    return percentile(histogram(steps), 1 - TAIL) / span
+
+
+def colour(picture: RGB) -> float:
+    """The 99th percentile of the largest minus the smallest channel of a pixel; 0 for a grey picture."""
+    spread = picture.max(axis=2) - picture.min(axis=2)
+    return percentile(histogram(spread), 0.99) / 255

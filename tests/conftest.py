@@ -1,0 +1,45 @@
+"""What every test may lean on: quiet dependencies, and a small set of real image files that can be learned."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.contracts.quiet import turn_telemetry_off
+
+turn_telemetry_off()
+os.environ["GRAFT_OFFLINE"] = "1"
+
+CLASSES = ("circles", "crosses", "stripes")
+SIDE_PX = 48
+
+
+def draw(label: str, rng: np.random.Generator) -> np.ndarray:
+    """A noisy picture (side, side, 3) of one of the classes, in random colours and at a random place."""
+    y, x = np.mgrid[:SIDE_PX, :SIDE_PX] - rng.uniform(16, 32, 2)[:, None, None]
+    shapes = {
+        "circles": np.abs(np.hypot(x, y) - 10) < 3,
+        "crosses": np.minimum(np.abs(x), np.abs(y)) < 3,
+        "stripes": (x + y) % 12 < 6,
+    }
+    back, front = rng.uniform(40, 110, 3), rng.uniform(150, 220, 3)
+    picture = np.where(shapes[label][..., None], front, back) + rng.normal(0, 8, (SIDE_PX, SIDE_PX, 3))
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def write_images(folder: Path, each: int, seed: int = 0) -> Path:
+    """`each` PNG files for each class, as class folders."""
+    rng = np.random.default_rng(seed)
+    for label in CLASSES:
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for i in range(each):
+            Image.fromarray(draw(label, rng)).save(folder / label / f"{seed}_{i:03}.png")
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder with three classes of 40 images."""
+    return write_images(tmp_path / "photos", 40)

@@ -1,0 +1,80 @@
+import json
+import os
+
+import pandas as pd
+import pytest
+
+from tasks.contracts.errors import BadUsage, BrokenArtifact, one_line
+from tasks.contracts.files import read_table, replacing, write_record, write_table
+from tasks.contracts.records import Statistic, read_json, to_json
+from tasks.contracts.workspace import Workspace, find_workspace
+
+
+def test_an_error_leaves_the_old_file_and_no_trace(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as part:
+        part.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["report.json"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    path = tmp_path / "model"
+    for name in ("first", "second"):
+        with replacing(path) as part:
+            part.mkdir()
+            (part / name).write_text(name)
+    assert os.listdir(path) == ["second"]
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_equal_records_and_tables_give_equal_bytes(tmp_path):
+    table = pd.DataFrame({"path": ["a", "b"], "reasons": [["dark"], []], "pixels": [0, -1]})
+    for name in ("one", "two"):
+        write_table(tmp_path / name, table)
+        write_record(tmp_path / f"{name}.json", Statistic("accuracy", 0.5, 10))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    assert read_table(tmp_path / "one")["path"].tolist() == ["a", "b"]
+
+
+def test_a_record_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json(Statistic("accuracy", float("nan"), 0))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"schema_version": 999})])
+def test_a_broken_report_says_which_and_what_to_do(tmp_path, text):
+    path = tmp_path / "quality.json"
+    path.write_text(text)
+    with pytest.raises(BrokenArtifact, match=r"quality.json.*graft run"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not parquet"])
+def test_a_broken_table_says_which_and_what_to_do(tmp_path, content):
+    path = tmp_path / "checked.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BrokenArtifact, match=r"checked.parquet.*graft run"):
+        read_table(path)
+
+
+def test_a_workspace_is_found_from_below(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "params.yaml").touch()
+    below = tmp_path / "data" / "raw"
+    below.mkdir(parents=True)
+    assert find_workspace(below) == Workspace(tmp_path.resolve())
+    assert find_workspace(below).checked == tmp_path.resolve() / "data" / "checked.parquet"
+
+
+def test_a_folder_that_is_no_workspace_says_how_to_make_one(tmp_path):
+    with pytest.raises(BadUsage, match="graft init"):
+        find_workspace(tmp_path)
+
+
+def test_an_error_message_is_one_printable_line():
+    assert one_line("a\x1b[31m red\nline\u202e") == "a [31m red line"

@@ -1,0 +1,139 @@
+import io
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from tasks.contracts.images import FORMATS, Undecodable, decode, decoder_warnings_off
+
+
+def encoded(image: Image.Image, format_: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def photo(width: int = 48, height: int = 32) -> Image.Image:
+    noise = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((width, height))
+
+
+def reason_of(data: bytes, **options) -> str:
+    with decoder_warnings_off(), pytest.raises(Undecodable) as caught:
+        decode(data, 16, **options)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_each_format_is_known_by_content(format_):
+    decoded = decode(encoded(photo(), format_), 16)
+    assert (decoded.format, decoded.width, decoded.height) == (format_, 48, 32)
+    assert decoded.pixels.shape == (16, 16, 3)
+    assert decoded.picture.shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_every_orientation_is_turned(format_, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(photo(), format_, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    decoded = decode(data, 16)
+    assert (decoded.width, decoded.height) == upright.size
+    assert np.array_equal(decoded.picture, np.asarray(upright))
+
+
+def test_the_square_is_the_centre_of_the_upright_picture():
+    stripes = np.zeros((8, 24, 3), np.uint8)
+    stripes[:, 8:16] = 255
+    assert decode(encoded(Image.fromarray(stripes)), 8).pixels.min() == 255
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.new("1", (8, 8), 1), (255, 255, 255)),
+        (Image.new("L", (8, 8), 77), (77, 77, 77)),
+        (Image.new("LA", (8, 8), (0, 51)), (204, 204, 204)),  # 20 % black over white
+        (Image.new("RGBA", (8, 8), (255, 0, 0, 0)), (255, 255, 255)),
+        (Image.new("RGBA", (8, 8), (10, 20, 30, 255)), (10, 20, 30)),
+        (Image.fromarray(np.full((8, 8), 200 * 257, np.uint16)), (200, 200, 200)),
+        (Image.new("RGB", (8, 8), (9, 99, 199)).quantize(4), (9, 99, 199)),
+    ],
+)
+def test_the_rule_of_each_mode(image, expected):
+    assert (decode(encoded(image), 4).pixels == expected).all()
+
+
+def test_a_transparent_palette_entry_is_white():
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([10, 20, 30])
+    assert (decode(encoded(image, transparency=0), 4).pixels == 255).all()
+
+
+def test_cmyk_jpeg_is_not_inverted():
+    pixels = decode(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95), 4).pixels
+    assert (abs(pixels.astype(int) - (255, 0, 0)) < 8).all()
+
+
+def test_only_the_first_frame_counts():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (decode(data, 4).pixels == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@given(share=st.floats(0.02, 0.9))
+@settings(max_examples=15, deadline=None)
+def test_no_cut_off_file_decodes(format_, share):
+    data = encoded(photo(), format_)
+    assert reason_of(data[: int(len(data) * share)]) in {"truncated", "damaged", "not_an_image"}
+
+
+def test_a_jpeg_cut_in_its_pixels_is_truncated():
+    data = encoded(photo(256, 256), "JPEG")
+    assert reason_of(data[: len(data) // 2]) == "truncated"
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_any_bytes_give_an_image_or_a_reason(data):
+    assert reason_of(data) in {"empty", "not_an_image", "unsupported_format", "truncated", "damaged"}
+
+
+def test_other_things_have_their_own_reasons():
+    assert reason_of(b"") == "empty"
+    assert reason_of(b"hello, I am a text") == "not_an_image"
+    assert reason_of(b"%PDF-1.7 and so on") == "unsupported_format"
+    assert reason_of(encoded(Image.new("F", (8, 8)), "TIFF")) == "unsupported_format"
+    broken = bytearray(encoded(photo()))
+    broken[len(broken) // 2] ^= 0xFF
+    assert reason_of(bytes(broken)) == "damaged"
+
+
+def test_the_pixel_cap_acts_on_the_header():
+    bomb = bytearray(encoded(Image.new("L", (64, 64))))
+    bomb[16:24] = (60_000).to_bytes(4) * 2  # 3.6 gigapixels by the header, which the CRC no longer matches
+    bomb[29:33] = __import__("zlib").crc32(bytes(bomb[12:29])).to_bytes(4)
+    assert reason_of(bytes(bomb)) == "too_many_pixels"
+    assert reason_of(encoded(photo()), max_megapixels=0.001) == "too_many_pixels"
+
+
+def test_a_large_jpeg_is_decoded_small_and_looks_the_same():
+    large = photo(4000, 3000)
+    decoded = decode(encoded(large, "JPEG", quality=95), 64)
+    assert (decoded.width, decoded.height) == (4000, 3000)
+    assert decoded.picture.shape == (256, 341, 3)
+    whole = large.crop((500, 0, 3500, 3000)).resize((64, 64), Image.Resampling.BILINEAR)
+    assert np.abs(decoded.pixels.astype(int) - np.asarray(whole)).mean() < 3
+
+
+def test_the_decoder_is_quiet_about_odd_metadata():
+    data = encoded(photo(), "TIFF")
+    with warnings.catch_warnings(record=True) as heard, decoder_warnings_off(), pytest.raises(Undecodable):
+        decode(data[:100], 16)
+    assert not heard

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts.errors import BadUsage
+from tasks.contracts.params import Params, load_params, override
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_file_spells_out_the_defaults():
+    assert load_params(REPOSITORY / "params.yaml") == Params()
+
+
+def test_unknown_key_names_the_nearest(tmp_path):
+    with pytest.raises(BadUsage, match="unknown key train.epoch, did you mean epochs"):
+        load_params(written(tmp_path, "train: {epoch: 3}"))
+
+
+def test_every_problem_is_listed_at_once(tmp_path):
+    with pytest.raises(BadUsage) as caught:
+        load_params(written(tmp_path, "seed: a\ntrain: {dropout: no, learning_rate: -1, epoch: 1}\n"))
+    assert all(key in str(caught.value) for key in ("seed", "train.dropout", "train.learning_rate", "train.epoch"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train: {epochs: '3'}",
+        "train: {epochs: 0}",
+        "train: {epochs: 2.5}",
+        "train: {learning_rate: .nan}",
+        "train: {batch_size: 1}",
+        "augment: {horizontal_flip: 1}",
+        "quality: {splits: {train: 0.9}}",
+        "ingest: {table: ../elsewhere.csv}",
+        "ingest: {table: /etc/passwd}",
+        "select: {candidates: [{network: resnet18}]}",
+        "- a list",
+        "just text",
+        "train: [unclosed",
+        "train: !!python/object/apply:os.system ['true']",
+    ],
+)
+def test_bad_values_are_refused(tmp_path, line):
+    with pytest.raises(BadUsage):
+        load_params(written(tmp_path, line))
+
+
+def test_override_keeps_comments_and_says_what_changed(tmp_path):
+    path = written(tmp_path, "train:\n  epochs: 3   # passes over the data\n")
+    assert override(path, ["train.epochs=5", "seed=1", "train.epochs=5"]) == ["train.epochs: 3 -> 5", "seed: None -> 1"]
+    assert "# passes over the data" in path.read_text(encoding="utf-8")
+    assert load_params(path).train.epochs == 5
+
+
+def test_the_same_value_again_leaves_the_file_alone(tmp_path):
+    path = written(tmp_path, "train:   {epochs: 3}\n")
+    before = path.read_bytes()
+    assert override(path, ["train.epochs=3"]) == []
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("setting", ["train.epochs", "train.epochs=x", "trian.epochs=3", "seed.deeper=1", "=3"])
+def test_a_bad_override_writes_nothing(tmp_path, setting):
+    path = written(tmp_path, "seed: 1\n")
+    with pytest.raises(BadUsage):
+        override(path, ["train.epochs=7", setting])
+    assert path.read_text(encoding="utf-8") == "seed: 1\n"

@@ -1,0 +1,95 @@
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.quality.measures import colour, entropy_bits, histogram, luminance, measure, percentile, sharpness
+
+
+def flat(level: int, side: int = 64) -> np.ndarray:
+    return np.full((side, side, 3), level, np.uint8)
+
+
+def halves(low: int, high: int) -> np.ndarray:
+    picture = flat(low)
+    picture[:, 32:] = high
+    return picture
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+def test_a_flat_picture():
+    measures = measure(flat(51))
+    assert (measures.luminance_low, measures.luminance_median, measures.luminance_high) == (0.2, 0.2, 0.2)
+    assert (measures.contrast, measures.entropy_bits, measures.colour, measures.aspect) == (0, 0, 0, 1)
+    assert math.isnan(measures.sharpness)
+
+
+def test_two_halves():
+    measures = measure(halves(0, 255))
+    assert (measures.luminance_low, measures.luminance_high, measures.contrast) == (0, 1, 1)
+    assert measures.entropy_bits == 1  # two equally frequent tones
+    assert measures.sharpness == 1  # the step is the whole contrast
+
+
+def test_luminance_weighs_green_most():
+    pure = np.eye(3, dtype=np.uint8)[None] * 255  # red, green, blue
+    assert luminance(pure).tolist() == [[76, 150, 29]]  # 0.299, 0.587, 0.114 of 255
+
+
+def test_percentiles_are_levels_that_occur():
+    counts = histogram(np.array([[10, 20, 20, 200]], np.uint8))
+    assert [percentile(counts, share) for share in (0, 0.25, 0.5, 0.75, 0.76, 1)] == [0, 10, 20, 20, 200, 200]
+
+
+def test_entropy_of_all_levels_is_eight_bits():
+    assert entropy_bits(histogram(np.arange(256, dtype=np.uint8)[None])) == 8
+
+
+@given(st.floats(1.0, 4.0), st.floats(1.2, 2.0))
+def test_more_blur_is_less_sharp(sigma, more):
+    grey = luminance(halves(20, 220))
+    once, twice = (cv2.GaussianBlur(grey, (0, 0), s) for s in (sigma, sigma * more))
+    assert sharpness(twice) <= sharpness(once) < sharpness(grey)
+
+
+def test_sharpness_is_the_slope_of_a_blurred_edge():
+    blurred = cv2.GaussianBlur(luminance(halves(0, 255)), (0, 0), 4)
+    assert sharpness(blurred) == pytest.approx(1 / (4 * math.sqrt(2 * math.pi)), rel=0.1)
+
+
+def test_sharpness_does_not_depend_on_contrast():
+    blurred = [cv2.GaussianBlur(luminance(halves(*tones)), (0, 0), 3) for tones in ((0, 240), (90, 150))]
+    assert sharpness(blurred[0]) == pytest.approx(sharpness(blurred[1]), rel=0.1)
+
+
+def test_one_sharp_subject_before_a_soft_ground_is_sharp():
+    soft = cv2.GaussianBlur(noise(), (0, 0), 8)
+    soft[24:40, 24:40] = 255
+    assert sharpness(luminance(soft)) > 0.3
+
+
+def test_stars_make_a_night_sky_bright_and_hot_pixels_do_not():
+    sky = flat(0)
+    sky[::16, ::16] = 255  # 16 of 4096 pixels
+    assert measure(sky).luminance_high == 1
+    lens_cap = flat(0)
+    lens_cap[0, :3] = 255  # 3 of 4096 pixels
+    assert measure(lens_cap).luminance_high == 0
+
+
+def test_colour_is_the_spread_of_the_channels():
+    assert colour(flat(90)) == 0
+    picture = flat(0)
+    picture[..., 0] = 51
+    assert colour(picture) == 0.2
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 300, 3), (300, 1, 3), (2, 2, 3)])
+def test_any_shape_is_measured(shape):
+    assert measure(np.zeros(shape, np.uint8)).aspect == max(shape[:2]) / min(shape[:2])
