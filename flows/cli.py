@@ -9,6 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from flows import commands
+from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
 
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
     0 fine, 1 a gate refused, 2 wrong usage or params, 3 bad data, 4 environment, 5 integrity, 130/143 interrupted.
     """
+    prepare_environment()
     arguments = parser().parse_args(argv)
     if arguments.quiet:
         os.environ[QUIET] = "1"

@@ -52,7 +52,7 @@ def run(arguments: Namespace) -> int:
     except GateRefused as refused:
         raise GateRefused(f"{refused}; see {write_page(ws)}") from None
     version = publish(ws) if arguments.until == STAGES[-1] else None
-    page = write_page(ws)
+    page = write_page(ws, version.name + (", champion" if version.champion else "") if version else "")
     found = summary.summarise(ws, version)
     if arguments.json:
         return _dump({**found, "stages": outcomes, "page": str(page)})
@@ -88,9 +88,7 @@ def audit(arguments: Namespace) -> int:
 def stage(arguments: Namespace) -> int:
     """One step, in this process: what `dvc.yaml` calls."""
     from flows.stages import only_run, run_step
-    from tasks.contracts.quiet import turn_telemetry_off
 
-    turn_telemetry_off()
     ws = find_workspace(arguments.workspace)
     with only_run(ws):
         run_step(ws, arguments.name, arguments.results_version)
@@ -100,9 +98,7 @@ def stage(arguments: Namespace) -> int:
 def status(arguments: Namespace) -> int:
     """What is fresh and what would run."""
     from flows.stages import stale_stages
-    from tasks.contracts.quiet import turn_telemetry_off
 
-    turn_telemetry_off()
     ws = find_workspace(arguments.workspace)
     last = ws.private / LAST_RUN
     did = {o["stage"]: o for o in json.loads(last.read_text(encoding="utf-8"))} if last.is_file() else {}
@@ -210,9 +206,7 @@ def _ready(arguments: Namespace) -> Workspace:
     """The workspace, found valid as a whole before anything runs."""
     from flows.workspaces import require_current
     from tasks.contracts.params import load_params
-    from tasks.contracts.quiet import turn_telemetry_off
 
-    turn_telemetry_off()
     ws = find_workspace(arguments.workspace)
     load_params(ws.params)
     require_current(ws)

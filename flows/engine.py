@@ -10,7 +10,6 @@ from typing import Any
 
 from flows.stages import STAGES, Outcome, bring_up_to_date
 from tasks.contracts.progress import say
-from tasks.contracts.quiet import turn_telemetry_off
 from tasks.contracts.workspace import Workspace
 
 LOCAL_SERVER = "http://127.0.0.1:4200/api"
@@ -31,7 +30,6 @@ def prepare_engine(ws: Workspace) -> None:
 
     The embedded engine keeps its database in the workspace, so two workspaces never lock each other out.
     """
-    turn_telemetry_off()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # graft says what happens; tracebacks are for bugs
     url = os.environ.get("PREFECT_API_URL") or LOCAL_SERVER
     if _answers(url):

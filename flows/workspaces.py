@@ -10,7 +10,6 @@ from ruamel.yaml.error import YAMLError
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import replacing
 from tasks.contracts.progress import progress, say
-from tasks.contracts.quiet import turn_telemetry_off
 from tasks.contracts.workspace import Workspace
 
 FILES = ("dvc.yaml", "params.yaml", ".dvcignore", "data/.gitignore", "models/.gitignore", "reports/.gitignore")
@@ -24,7 +23,6 @@ def init(folder: Path, data: Path | None = None, *, demo: bool = False) -> Works
     `data` is a folder that is copied to `data/raw`; with `demo`, the demo's images are made there instead.
     Raises BadUsage or BadData before anything is written.
     """
-    turn_telemetry_off()
     ws = Workspace(folder.resolve())
     if data is not None:
         _require_folder(data, ws)

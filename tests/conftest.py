@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.contracts.quiet import turn_telemetry_off
+from tasks.contracts.environment import prepare_environment
 
-turn_telemetry_off()
+prepare_environment()
 os.environ["GRAFT_OFFLINE"] = "1"
 
 CLASSES = ("circles", "crosses", "stripes")

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.prepared import Pixels
-from tasks.contracts.quiet import turn_telemetry_off
 from tasks.contracts.records import SCHEMA_VERSION, read_json
 
 Transform = Mapping[str, Any]  # {"transform": name, argument: value ...}; "OneOf" holds a list under "of"
@@ -152,7 +152,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _build(transforms: tuple[Transform, ...], side_px: int) -> object:
-    turn_telemetry_off()
+    prepare_environment()
     import albumentations as alb
     import cv2
 

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -80,6 +81,15 @@ def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
         mode=mode,
         format="JPEG" if image.format == "MPO" else str(image.format),
     )
+
+
+def stored_size(path: Path) -> tuple[int, int] | None:
+    """Width and height as the header gives them, without decoding; None where the file is no image."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except (OSError, *_BROKEN):
+        return None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tasks.contracts.quiet import turn_telemetry_off
+from tasks.contracts.environment import prepare_environment
 from tasks.contracts.reasons import REASONS
 from tasks.contracts.records import SPLITS, Expectation
 
@@ -23,7 +23,7 @@ _EXAMPLES = 5
 
 def check_contract(checked: pd.DataFrame, min_kept: float) -> tuple[Expectation, ...]:
     """Hold the checked table (columns path, sha256, label, split, verdict, reasons, pixels) against the contract."""
-    turn_telemetry_off()
+    prepare_environment()
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

@@ -118,7 +118,7 @@ def _thin_classes(checked: pd.DataFrame) -> list[Finding]:
 
 
 def split_sizes(checked: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """label -> split -> kept images, with every class that any file has and every split, zeros included."""
+    """Label -> split -> kept images, with every class that any file has and every split, zeros included."""
     kept = checked[checked["verdict"] != "quarantine"].value_counts(["label", "split"]).to_dict()
     labels = sorted(checked["label"].dropna().unique())
     return {label: {split: int(kept.get((label, split), 0)) for split in SPLITS} for label in labels}

@@ -90,5 +90,6 @@ def sharpness(grey: Grey) -> float:
 
 def colour(picture: RGB) -> float:
     """The 99th percentile of the largest minus the smallest channel of a pixel; 0 for a grey picture."""
-    spread = picture.max(axis=2) - picture.min(axis=2)
-    return percentile(histogram(spread), 0.99) / 255
+    red, green, blue = cv2.split(picture)  # numpy's maximum over the last axis takes twenty times as long
+    spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    return percentile(histogram(cast(Grey, spread)), 0.99) / 255

@@ -5,6 +5,7 @@ from collections import Counter
 import pandas as pd
 
 from tasks.contracts.files import read_table, replacing, write_record, write_table
+from tasks.contracts.images import decoder_warnings_off
 from tasks.contracts.params import QualityParams
 from tasks.contracts.progress import doing, say
 from tasks.contracts.reasons import REASONS
@@ -14,7 +15,7 @@ from tasks.quality import splits
 from tasks.quality.duplicates import find_duplicates
 from tasks.quality.expectations import check_contract
 from tasks.quality.findings import find, split_sizes
-from tasks.quality.scan import Caps, scan
+from tasks.quality.scan import Caps, prepared_side, scan
 from tasks.quality.verdicts import judge
 
 VERSION = 1
@@ -27,7 +28,9 @@ def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:  # no
     the content, not from the seed.
     """
     manifest = read_table(ws.manifest)
-    caps = Caps(params.prepared_px, params.limits.max_megapixels, params.limits.max_megabytes)
+    with decoder_warnings_off():
+        side_px = prepared_side(ws.raw, manifest["path"], params.prepared_px)
+    caps = Caps(side_px, params.limits.max_megapixels, params.limits.max_megabytes)
     with replacing(ws.prepared) as part:
         scanned = scan(ws.raw, manifest, caps, part)
     duplicates = find_duplicates(scanned)

@@ -46,7 +46,9 @@ def test_a_library_stays_in_its_home(library):
 
 
 def test_tasks_never_import_flows():
-    assert not [place(p) for p in SOURCES if place(p).startswith("tasks/") and any(i.startswith("flows") for i in imports(p))]
+    assert not [
+        place(p) for p in SOURCES if place(p).startswith("tasks/") and any(i.startswith("flows") for i in imports(p))
+    ]
 
 
 def test_no_module_imports_a_step():
@@ -63,7 +65,9 @@ def test_contracts_import_nothing_of_the_steps():
 
 def test_modules_import_each_other_without_a_circle():
     graph = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts): {i for i in imports(path) if i.startswith(("tasks", "flows"))}
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): {
+            i for i in imports(path) if i.startswith(("tasks", "flows"))
+        }
         for path in SOURCES
     }
     done: set[str] = set()
@@ -105,5 +109,7 @@ def test_the_scanner_needs_no_torch():
 def test_importing_everything_prints_nothing():
     names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in SOURCES if "template" not in p.parts]
     code = "\n".join(f"import {name.removesuffix('.__init__')}" for name in names)
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert done.stdout == done.stderr == ""
