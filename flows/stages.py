@@ -8,7 +8,7 @@ import importlib
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -165,7 +165,8 @@ def _open(ws: Workspace, *, lock: bool = True) -> Iterator[Any]:
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
-        with Repo(str(ws.root), _wait_for_lock=True) as repo:
+        # DVC resolves some paths, those of its run cache among them, against the current folder
+        with chdir(ws.root), Repo(str(ws.root), _wait_for_lock=True) as repo:
             if lock:
                 with lock_repo(repo):
                     yield repo
@@ -176,7 +177,7 @@ def _open(ws: Workspace, *, lock: bool = True) -> Iterator[Any]:
 
 
 def _load(repo: Any, name: str) -> Any:
-    return repo.stage.load_one(path=f"{repo.root_dir}/dvc.yaml", name=name)
+    return repo.stage.load_one(path="dvc.yaml", name=name)
 
 
 def _restore(repo: Any, stage: Any) -> bool:

@@ -1,5 +1,4 @@
 import json
-import os
 
 import pandas as pd
 import pytest
@@ -10,14 +9,23 @@ from tasks.contracts.records import Statistic, read_json, to_json
 from tasks.contracts.workspace import Workspace, find_workspace
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_an_error_leaves_the_old_file_and_no_trace(tmp_path):
     path = tmp_path / "report.json"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as part:
-        part.write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with replacing(path) as part:
+            part.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["report.json"]
+    assert names(tmp_path) == ["report.json"]
 
 
 def test_a_folder_is_replaced_whole(tmp_path):
@@ -26,8 +34,8 @@ def test_a_folder_is_replaced_whole(tmp_path):
         with replacing(path) as part:
             part.mkdir()
             (part / name).write_text(name)
-    assert os.listdir(path) == ["second"]
-    assert os.listdir(tmp_path) == ["model"]
+    assert names(path) == ["second"]
+    assert names(tmp_path) == ["model"]
 
 
 def test_equal_records_and_tables_give_equal_bytes(tmp_path):

@@ -19,7 +19,7 @@ def test_the_shipped_file_spells_out_the_defaults():
 
 
 def test_unknown_key_names_the_nearest(tmp_path):
-    with pytest.raises(BadUsage, match="unknown key train.epoch, did you mean epochs"):
+    with pytest.raises(BadUsage, match=r"unknown key train.epoch, did you mean epochs"):
         load_params(written(tmp_path, "train: {epoch: 3}"))
 
 

@@ -90,9 +90,8 @@ def test_frozen_stages_do_not_move_and_the_rest_does(upto):
     frozen = FineTuning(upto)
     assert fingerprint(frozen_modules(net, frozen)) == fingerprint(frozen_modules(start, frozen))
     assert fingerprint([net.backbone.network.layer4]) != fingerprint([start.backbone.network.layer4])
-    assert not torch.equal(
-        net.backbone.network.layer4[0].bn1.running_mean, start.backbone.network.layer4[0].bn1.running_mean
-    )
+    ours, theirs = (n.backbone.network.layer4[0].bn1.running_mean for n in (net, start))
+    assert not torch.equal(ours, theirs)
 
 
 def test_feature_extraction_freezes_the_whole_backbone():
@@ -106,7 +105,7 @@ def test_feature_extraction_freezes_the_whole_backbone():
 
 
 def test_the_head_trains_on_features_alone():
-    pixels, samples = pictures(20, seed=1)
+    _, samples = pictures(20, seed=1)
     rng = np.random.default_rng(0)
     features = torch.from_numpy(
         np.eye(3, dtype=np.float32)[samples.targets] + rng.normal(0, 0.1, (60, 3)).astype(np.float32)
