@@ -5,7 +5,6 @@ from tasks.contracts.params import load_params
 from tasks.contracts.progress import doing
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
-from tasks.register.compare import compare
 from tasks.register.promotion import FIRST
 from tasks.register.registry import Version, bundle_of, data_of, find_version, register, versions
 
@@ -19,6 +18,8 @@ def publish(ws: Workspace) -> Version:
             return version
     decision = FIRST
     if known:
+        from tasks.register.compare import compare  # brings torch
+
         champion = find_version(ws)
         with doing(f"comparing with the champion, {champion.name}"):
             margin = load_params(ws.params).register_.margin

@@ -92,9 +92,9 @@ def stale_stages(ws: Workspace) -> dict[str, str]:
 
 def why_stale(stage: Any) -> str:
     """Why DVC would run a stage again, in words; empty where it would not."""
-    if stage.md5 is None:
+    if not any(out.hash_info for out in stage.outs):
         return "it has not run yet"
-    reasons = ["its results version changed"] if stage.changed_stage() and not stage.changed_deps() else []
+    reasons = ["its command in dvc.yaml is modified"] if stage.changed_stage() else []
     for item in (*stage.deps, *stage.outs):
         for status in item.status().values():
             details = status if isinstance(status, dict) else {item.def_path: status}  # a dict names single params

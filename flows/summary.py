@@ -28,7 +28,7 @@ def summarise(ws: Workspace, version: Version | None) -> dict[str, Any]:
         found["scratch_accuracy"] = evaluation["scratch"]["accuracy"]
         found["difference"] = evaluation["difference"]
     if version:
-        found["version"] = {"name": version.name, "champion": version.champion, **version.note["decision"]}
+        found["version"] = {"name": version.name, "champion": version.champion, "why": version.note["decision"]["why"]}
     return found
 
 
@@ -44,8 +44,8 @@ def screen(found: dict[str, Any], page: Path) -> str:
     if gate := found.get("gate"):
         lines.append(f"gate        {gate}")
     if backbone := found.get("backbone"):
-        lines.append(f"backbone    {backbone['name']}: {backbone['why']}")
-        lines += [f"            left out: {one['name']}, {one['why']}; {one['remedy']}" for one in found["left_out"]]
+        lines.append(f"backbone    {backbone['why']}")
+        lines += _left_out(found["left_out"])
     if "test_accuracy" in found:
         lines.append(f"test        {_accuracy(found['test_accuracy'])}, {found['test_accuracy']['n']} images")
         lines.append(f"  scratch   {_accuracy(found['scratch_accuracy'])} for the same network from random weights")
@@ -65,6 +65,13 @@ def _findings(findings: list[dict[str, Any]]) -> list[str]:
     if len(worst) > SHOWN_FINDINGS:
         lines.append(f"  ...       {len(worst) - SHOWN_FINDINGS} more on the report page")
     return lines
+
+
+def _left_out(left_out: list[dict[str, Any]]) -> list[str]:
+    if not left_out:
+        return []
+    names, first = ", ".join(one["name"] for one in left_out), left_out[0]
+    return [f"  left out  {names}: {first['why']}", f"            {first['remedy']}"]
 
 
 def _accuracy(statistic: dict[str, Any]) -> str:

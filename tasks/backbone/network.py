@@ -129,10 +129,16 @@ def find_stages(network: nn.Module, input_px: int) -> tuple[tuple[Stage, ...], t
             )
     output = traced(torch.empty(1, 3, input_px, input_px, device="meta"))
     times = Counter(name for name, _ in calls)  # a module that is called again (a shared ReLU) cannot mark a place
+    side_of = {name: shape[-1] for name, shape in calls if len(shape) == 4}
+    blocks = {name for name, module in traced.named_modules() if name and not isinstance(module, nn.Sequential)}
     maps = [
         (i, shape)
         for i, (name, shape) in enumerate(calls)
-        if times[name] == 1 and len(shape) == 4 and shape[2] == shape[3] > 1
+        if times[name] == 1
+        and len(shape) == 4
+        and shape[2] == shape[3] > 1
+        # the inside of a block that ends smaller is no place to stop: its skip connection is still to come
+        and all(side_of.get(outer, shape[3]) >= shape[3] for outer in _outer(name) if outer in blocks)
     ]
     last_of_side = {shape[2]: i for i, shape in maps}
     ends = sorted(i for side, i in last_of_side.items() if all(last_of_side[s] < i for s in last_of_side if s > side))
@@ -145,6 +151,11 @@ def find_stages(network: nn.Module, input_px: int) -> tuple[tuple[Stage, ...], t
         start = end + 1
     tail = tuple(dict.fromkeys(name for name, _ in calls[start:] if name in owners))
     return tuple(stages), tail, output.shape[1]
+
+
+def _outer(name: str) -> Iterator[str]:
+    while name := name.rpartition(".")[0]:
+        yield name
 
 
 def _owns_state(module: nn.Module) -> bool:

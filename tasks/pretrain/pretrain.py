@@ -110,6 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="end after so many steps")
     parser.add_argument("--seconds", type=float, default=math.inf, help="end after so much wall time")
     parser.add_argument("--input-px", type=int, default=Recipe.input_px, help="image side, a multiple of 32")
+    parser.add_argument("--contrast", type=float, default=Recipe.contrast, help="1: cluttered colour; 0.1: plain")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--threads", type=int, default=Recipe.threads, help="CPU workers")
     given = vars(parser.parse_args(arguments))

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from tasks.backbone.layouts import resnet18
+from tasks.backbone.network import memory_format
 from tasks.pretrain.formula import SAMPLER_VERSION, draw_clouds, render, sample_classes, seeded
 
 RECIPE_VERSION = f"formula-1.{SAMPLER_VERSION}"
@@ -32,7 +33,8 @@ class Recipe:
     """What decides the weights. The run ends at `steps` or `seconds`, whichever comes first.
 
     Only runs ended by `steps` are reproducible, because the schedules follow the budget spent.
-    `batch` images are drawn by each of `threads` workers per step.
+    `batch` images are drawn by each of `threads` workers per step. `contrast` is the difficulty at the end:
+    1 is colour on cluttered grounds, as in photographs; near 0, light on dark, as in documents and drawings.
     """
 
     width: int = 24
@@ -44,6 +46,7 @@ class Recipe:
     batch: int = 96
     ifs: int = 100
     contours: int = 100
+    contrast: float = 1.0
     peak_rate: float = 2e-3
 
 
@@ -77,9 +80,9 @@ def learning_rate(fraction: float, peak: float) -> float:
     return peak * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * min(fraction, 1))))
 
 
-def background_contrast(fraction: float) -> float:
-    """Ramp from 0.1 to 1 over the first 40 % of the budget; learning does not start without it."""
-    return min(1.0, 0.1 + 0.9 * fraction / 0.4)
+def background_contrast(fraction: float, most: float = 1.0) -> float:
+    """Ramp from 0.1 to `most` over the first 40 % of the budget; learning does not start without it."""
+    return min(most, 0.1 + (most - 0.1) * fraction / 0.4)
 
 
 def image_side_px(fraction: float, input_px: int) -> int:
@@ -92,7 +95,7 @@ def start(recipe: Recipe, device: torch.device) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(torch.device("cpu"), recipe.seed, WEIGHTS).initial_seed())
         net = resnet18(recipe.width, recipe.ifs + recipe.contours)
-    net = net.to(device).to(memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=memory_format(device))
     average = copy.deepcopy(net).requires_grad_(False)
     replicas = [net, *(copy.deepcopy(net) for _ in range(recipe.threads - 1))]
     for replica in replicas[1:]:
@@ -218,9 +221,9 @@ def _draw(
     device = generator.device
     labels = torch.randint(len(clouds), (recipe.batch,), generator=generator, device=device)
     side_px = image_side_px(fraction, recipe.input_px)
-    images = render(clouds, labels, side_px, background_contrast(fraction), generator)
+    images = render(clouds, labels, side_px, background_contrast(fraction, recipe.contrast), generator)
     mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, STD))
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last), labels
+    return ((images - mean) / std).contiguous(memory_format=memory_format(device)), labels
 
 
 def _backward(net: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:

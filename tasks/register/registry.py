@@ -6,6 +6,7 @@ cache; a version's is copied out of it on first use. Besides `flows/stages.py` t
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,13 @@ def register(ws: Workspace, commit: str, note: dict[str, Any], decision: Decisio
 
     number = max((v.number for v in versions(ws)), default=0) + 1
     author = {"author": "graft", "author_email": "graft@localhost"}
-    message = json.dumps({**note, "decision": asdict(decision)}, sort_keys=True)
+    note = {**note, "decision": asdict(decision)}
+    message = json.dumps(note, sort_keys=True)
     tag = f"v{number}.0.0"
     gto.api.register(str(ws.root), MODEL, commit, version=tag, message=message, **author)
     if decision.promote:
         gto.api.assign(str(ws.root), MODEL, CHAMPION, version=tag, message=decision.why, **author)
-    return find_version(ws, str(number))
+    return Version(number, commit, datetime.now(UTC).isoformat(timespec="seconds"), decision.promote, note)
 
 
 def bundle_of(ws: Workspace, version: Version) -> Path:
