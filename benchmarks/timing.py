@@ -1,0 +1,80 @@
+"""Works timed in turn, and what one costs beside another."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+Work = Callable[[int], object]  # gets the number of the round, so that no round finds what another left
+PerSeconds = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one call: CPU seconds of all threads of this process, and seconds on the clock."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Medians over the rounds; `ratio` is ours by the reference, `low` and `high` its extremes within one round."""
+
+    ours: float
+    reference: float
+    ratio: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One line of the table: both figures in `unit`, by CPU time and by the clock."""
+
+    name: str
+    unit: str
+    cpu: Pair
+    wall: Pair
+    rounds: int
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is said of a time: `of` turns seconds into `unit`."""
+
+    unit: str
+    of: PerSeconds
+
+
+def images_per_second(images: int) -> Figure:
+    """Throughput: more is better."""
+    return Figure("images/s", lambda seconds: images / seconds)
+
+
+SECONDS = Figure("s", lambda seconds: seconds)
+
+
+def take_turns(works: dict[str, Work], rounds: int) -> dict[str, list[Cost]]:
+    """Every work once a round, each second round backwards: a load that comes and goes meets all alike."""
+    costs: dict[str, list[Cost]] = {name: [] for name in works}
+    for number in range(rounds):
+        for name in list(works)[:: -1 if number % 2 else 1]:
+            cpu, wall = time.process_time(), time.perf_counter()
+            works[name](number)
+            costs[name].append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
+    return costs
+
+
+def compare(name: str, figure: Figure, ours: list[Cost], reference: list[Cost], meaning: str) -> Ratio:
+    """The line for two works that took turns."""
+    cpu = _pair(figure, [cost.cpu for cost in ours], [cost.cpu for cost in reference])
+    wall = _pair(figure, [cost.wall for cost in ours], [cost.wall for cost in reference])
+    return Ratio(name, figure.unit, cpu, wall, len(ours), meaning)
+
+
+def _pair(figure: Figure, ours: list[float], reference: list[float]) -> Pair:
+    a, b = figure.of(median(ours)), figure.of(median(reference))
+    each = [figure.of(x) / figure.of(y) for x, y in zip(ours, reference, strict=True)]
+    return Pair(a, b, a / b, min(each), max(each))

@@ -1,0 +1,213 @@
+"""What a user meets at the door: answers, refusals, exit codes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.cli import main
+from flows.workspaces import init
+from tasks.contracts.workspace import Workspace
+from tests.conftest import CLASSES, draw, write_images
+
+
+def refused(capsys, *arguments) -> tuple[int, str]:
+    """The exit code and the last line on stderr, which must be the only one that is not progress."""
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert not any(line.startswith("Traceback") for line in lines)
+    return code, lines[-1]
+
+
+@pytest.fixture
+def empty(tmp_path) -> Workspace:
+    return init(tmp_path / "empty")
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    commands = ("init", "run", "audit", "stage", "status", "report", "backbones", "models", "predict")
+    assert all(f"\n    {command}" in shown for command in commands)
+
+
+@pytest.mark.parametrize("arguments", [["rum"], ["run", "--until", "nowhere"], ["predict"], ["stage"]])
+def test_wrong_words_are_usage_errors(capsys, arguments):
+    code, line = refused(capsys, *arguments)
+    assert code == 2
+    assert "--help" in line
+
+
+def test_a_folder_that_is_no_workspace(capsys, tmp_path):
+    code, line = refused(capsys, "--workspace", tmp_path, "status")
+    assert code == 2
+    assert "graft init" in line
+
+
+@pytest.mark.parametrize(
+    ("setting", "part"),
+    [("train.epoch=3", "did you mean epochs"), ("train.epochs=many", "train.epochs"), ("seed=-1", "seed")],
+)
+def test_bad_params_run_nothing(capsys, empty, setting, part):
+    code, line = refused(capsys, "--workspace", empty.root, "run", "--set", setting)
+    assert code == 2
+    assert part in line
+    assert not (empty.root / "dvc.lock").exists()
+
+
+def test_no_data(capsys, empty):
+    code, line = refused(capsys, "--workspace", empty.root, "run")
+    assert code == 3
+    assert "data/raw is missing" in line
+
+
+def test_data_that_is_a_file(capsys, empty):
+    empty.raw.write_text("not a folder")
+    code, line = refused(capsys, "--workspace", empty.root, "run")
+    assert code == 3
+    assert "no folder" in line
+
+
+@pytest.mark.parametrize(
+    ("table", "code", "part"),
+    [
+        ("name,label\na.png,x\n", 3, "path"),
+        ("path,label\n../../secret.png,x\n", 3, "../../secret.png"),
+        ("path,label\n/etc/passwd,x\n", 3, "/etc/passwd"),
+        ("path,label,split\ncircles/0_000.png,circles,holdout\n", 3, "holdout"),
+    ],
+)
+def test_bad_tables(capsys, tmp_path, table, code, part):
+    ws = init(tmp_path / "ws", write_images(tmp_path / "photos", 2))
+    (ws.raw / "metadata.csv").write_text(table)
+    got, line = refused(capsys, "--workspace", ws.root, "stage", "ingest")
+    assert got == code
+    assert part in line
+
+
+def test_one_class_is_no_task(capsys, tmp_path):
+    folder = tmp_path / "photos" / "only"
+    folder.mkdir(parents=True)
+    Image.fromarray(draw("circles", np.random.default_rng(0))).save(folder / "a.png")
+    ws = init(tmp_path / "ws", tmp_path / "photos")
+    code, line = refused(capsys, "--workspace", ws.root, "stage", "ingest")
+    assert code == 3
+    assert "class" in line
+
+
+def test_a_label_column_that_is_missing(capsys, tmp_path):
+    ws = init(tmp_path / "ws", write_images(tmp_path / "photos", 2))
+    (ws.raw / "metadata.csv").write_text("path,site\ncircles/0_000.png,a\n")
+    (ws.params).write_text("ingest: {labels_from: table}\n")
+    code, line = refused(capsys, "--workspace", ws.root, "stage", "ingest")
+    assert code == 3
+    assert "label" in line
+
+
+def test_a_link_that_leaves_the_data_folder_is_refused_before_dvc_copies_it(capsys, tmp_path):
+    ws = init(tmp_path / "ws", write_images(tmp_path / "photos", 2))
+    (ws.raw / "circles" / "link.png").symlink_to("/etc/hostname")
+    code, line = refused(capsys, "--workspace", ws.root, "run")
+    assert code == 3
+    assert "link.png" in line
+
+
+def test_a_second_run_at_once_is_told_who_holds_the_workspace(capsys, empty):
+    from flows.stages import only_run
+
+    empty.raw.mkdir()
+    with only_run(empty):
+        code, line = refused(capsys, "--workspace", empty.root, "run")
+    assert code == 4
+    assert "in use by process" in line
+
+
+def test_an_old_dvc_yaml_is_refused_and_init_mends_it(capsys, empty):
+    path = empty.root / "dvc.yaml"
+    path.write_text(path.read_text().replace("quality --results-version 1", "quality --results-version 0"))
+    code, line = refused(capsys, "--workspace", empty.root, "run")
+    assert code == 2
+    assert "graft init" in line
+    init(empty.root)
+    code, line = refused(capsys, "--workspace", empty.root, "run")
+    assert code == 3
+
+
+def test_init_overwrites_nothing(capsys, tmp_path):
+    photos = write_images(tmp_path / "photos", 2)
+    ws = init(tmp_path / "ws", photos)
+    ws.params.write_text("seed: 7\n")
+    init(ws.root)
+    assert ws.params.read_text() == "seed: 7\n"
+    code, line = refused(capsys, "init", ws.root, "--data", photos)
+    assert code == 2
+    assert "is there already" in line
+
+
+@pytest.mark.parametrize("data", ["nowhere", "file.txt"])
+def test_init_with_bad_data_makes_nothing(capsys, tmp_path, data):
+    (tmp_path / "file.txt").touch()
+    code, line = refused(capsys, "init", tmp_path / "ws", "--data", tmp_path / data)
+    assert code == 3
+    assert data in line
+    assert not (tmp_path / "ws").exists()
+
+
+def test_predict_names_the_class_and_the_champion(capsys, finished, tmp_path):
+    rng = np.random.default_rng(5)
+    paths = [tmp_path / f"{label}.png" for label in CLASSES]
+    for path, label in zip(paths, CLASSES, strict=True):
+        Image.fromarray(draw(label, rng)).save(path)
+    assert main(["--workspace", str(finished.root), "predict", "--json", *map(str, paths)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["path"] for one in found] == [str(path) for path in paths]
+    for one in found:
+        assert one["model"] == "model@1"
+        assert set(one["probabilities"]) == set(CLASSES)
+        assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert one["label"] == max(one["probabilities"], key=one["probabilities"].get)
+
+
+def test_predict_goes_on_after_a_broken_file_and_says_which(capsys, finished, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.fromarray(draw("stripes", np.random.default_rng(5))).save(good)
+    bad.write_bytes(b"no image")
+    assert main(["--workspace", str(finished.root), "predict", str(bad), str(good)]) == 3
+    shown = capsys.readouterr()
+    assert "bad.png" in shown.err
+    assert "good.png: " in shown.out
+
+
+def test_a_broken_local_weights_file(capsys, workspace):
+    (workspace.root / "models" / "own.safetensors").write_bytes(b"not weights")
+    setting = "select.candidates=[{network: resnet18, weights: models/own.safetensors}]"
+    from tasks.contracts.params import override
+
+    override(workspace.params, [setting])
+    code, line = refused(capsys, "--workspace", workspace.root, "stage", "select")
+    assert code == 5
+    assert "own.safetensors" in line
+
+
+def test_models_status_backbones_and_report_speak_json(capsys, finished):
+    def read(*arguments):
+        assert main(["--workspace", str(finished.root), *arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert [(v["number"], v["champion"]) for v in read("models", "list")] == [(1, True)]
+    assert read("models", "show", "model@1")["bundle"]["model"]["classes"] == list(CLASSES)
+    assert {row["state"] for row in read("status")} == {"fresh"}
+    assert read("backbones", "formula_resnet18")[0]["source"] == "embedded"
+    assert read("report", "quality")["report"] == "quality"
+
+
+def test_an_unknown_version_names_the_known_ones(capsys, finished):
+    code, line = refused(capsys, "--workspace", finished.root, "models", "show", "model@9")
+    assert code == 2
+    assert "model@1" in line
