@@ -24,7 +24,6 @@ def ratios() -> list[Ratio]:
     policy = make_policy(AugmentParams(policy="light"), SIDE_PX)
     train = ImageBatches(samples_of(pixels, 0, TRAIN), pixels, loaded.ref, policy)
     val = ImageBatches(samples_of(pixels, TRAIN, TRAIN + VAL), pixels, loaded.ref)
-    policy(pixels[0], 0)  # imports albumentations
     inputs = to_input(torch.from_numpy(pixels[:TRAIN]), SIDE_PX, bare.ref.mean, bare.ref.std).to(settings.device)
     targets = torch.from_numpy(train.samples.targets).to(settings.device)
     bare.net.to(settings.device)

@@ -20,7 +20,7 @@ IMAGES, TRAIN, EPOCHS, ROUNDS, CHANGED = 300, 240, 20, 3, 0.05
 
 def ratios() -> list[Ratio]:
     cached, plain, pixels = learner(FeatureExtraction()), learner(FeatureExtraction()), pictures(IMAGES)
-    altered = [_with_changes(pixels, number) for number in range(ROUNDS)]
+    altered = [_with_changes(pixels, number) for number in range(ROUNDS + 1)]
     with TemporaryDirectory() as folder:
         caches = Path(folder)
         _head(cached, pixels, caches / "filled")

@@ -57,14 +57,17 @@ SECONDS = Figure("s", lambda seconds: seconds)
 
 
 def take_turns(works: dict[str, Work], rounds: int) -> dict[str, list[Cost]]:
-    """Every work once a round, each second round backwards: a load that comes and goes meets all alike."""
+    """Every work once a round, each second round backwards: a load that comes and goes meets all alike.
+
+    Round 0 comes on top and is not counted: it imports and warms up.
+    """
     costs: dict[str, list[Cost]] = {name: [] for name in works}
-    for number in range(rounds):
+    for number in range(rounds + 1):
         for name in list(works)[:: -1 if number % 2 else 1]:
             cpu, wall = time.process_time(), time.perf_counter()
             works[name](number)
             costs[name].append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
-    return costs
+    return {name: of[1:] for name, of in costs.items()}
 
 
 def compare(name: str, figure: Figure, ours: list[Cost], reference: list[Cost], meaning: str) -> Ratio:

@@ -56,6 +56,16 @@ def run_step(ws: Workspace, name: str, version: int | None = None) -> Any:
     return step.run(ws, getattr(params, "register_" if name == "register" else name), params.seed)
 
 
+def make_repository(ws: Workspace) -> None:
+    """Make the workspace a DVC repository that sends nothing home and copies rather than links."""
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    with Repo.init(str(ws.root)) as repo, repo.config.edit("repo") as config:
+        config["core"] = {"analytics": False, "check_update": False, "autostage": False}
+        config["cache"] = {"type": ["reflink", "copy"]}  # links into the cache could be written through
+
+
 def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcome:
     """Skip a fresh stage, restore one that DVC's run cache knows, or run it; then commit it as `dvc repro` would.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from flows.stages import make_repository
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import replacing
 from tasks.contracts.progress import progress, say
@@ -107,13 +108,8 @@ def _write_template(ws: Workspace) -> None:
 def _make_repositories(ws: Workspace) -> None:
     if not (ws.root / ".git").exists():
         git(ws, "init", "--quiet", "--initial-branch=main")
-    if (ws.root / ".dvc").is_dir():
-        return
-    from dvc.repo import Repo
-
-    with Repo.init(str(ws.root)) as repo, repo.config.edit("repo") as config:
-        config["core"] = {"analytics": False, "check_update": False, "autostage": False}
-        config["cache"] = {"type": ["reflink", "copy"]}  # links into the cache could be written through
+    if not (ws.root / ".dvc").is_dir():
+        make_repository(ws)
 
 
 def _make_demo(ws: Workspace) -> None:

@@ -9,7 +9,7 @@ TELEMETRY_OFF = {
     "NO_ALBUMENTATIONS_UPDATE": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
-# threads that wait for each other sleep: where others use the cores too, training is three times as fast
+# threads that wait for each other sleep: spinning would cost most of the speed where others use the cores too
 THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
