@@ -15,7 +15,7 @@ from tasks.train.data import ImageBatches, split_evenly
 from tasks.train.loop import fit, forward
 from tasks.train.strategies import FineTuning
 
-TRAIN, VAL, EPOCHS, ROUNDS = 480, 16, 2, 3
+TRAIN, VAL, EPOCHS, ROUNDS = 320, 16, 1, 3
 
 
 def ratios() -> list[Ratio]:
@@ -45,6 +45,6 @@ def _bare(of: Learner, inputs: Tensor, targets: Tensor, device: torch.device) ->
             logits = forward(of.net, inputs[part], device)
             loss = functional.cross_entropy(logits, targets[part], label_smoothing=DEFAULTS.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     loss.item()  # waits for a GPU
