@@ -20,6 +20,7 @@ from safetensors.numpy import load, save
 from torch import nn
 
 from tasks.backbone.network import Backbone, memory_format, to_input
+from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing
 from tasks.contracts.prepared import Pixels
@@ -118,9 +119,11 @@ def _computed(
     device, was_training = best_device(), backbone.training
     backbone.eval().to(device).to(memory_format=memory_format(device))
     batches = np.array_split(chosen, range(BATCH[device.type], len(chosen), BATCH[device.type]))
+    shape = (BATCH[device.type], 3, ref.input_px, ref.input_px)
     try:
-        for batch in progress(batches, len(batches), f"features of {ref.name}", "batches"):
-            yield batch, _forward(backbone, ref, pixels[batch], device)
+        with fitting_threads(backbone, shape):
+            for batch in progress(batches, len(batches), f"features of {ref.name}", "batches"):
+                yield batch, _forward(backbone, ref, pixels[batch], device)
     finally:
         backbone.to("cpu").train(was_training)
 

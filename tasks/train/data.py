@@ -76,6 +76,11 @@ class ImageBatches:
     backbone: BackboneRef
     augment: Augment | None = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return (3, self.backbone.input_px, self.backbone.input_px)
+
     def epoch(self, order: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; the next one is made while the current one trains."""
         parts = split_evenly(order, batch_size)
@@ -103,6 +108,11 @@ class FeatureBatches:
 
     samples: Samples
     features: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return tuple(self.features.shape[1:])
 
     def epoch(self, order: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:  # noqa: ARG002
         """The batches of one epoch; features have no randomness of their own."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.backbone.network import memory_format
+from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BadData, BadEnvironment
 from tasks.contracts.progress import progress, say
 from tasks.contracts.records import Epoch
@@ -62,15 +63,16 @@ def fit(module: nn.Module, groups: list[ParameterGroup], train: Batches, val: Ba
     optimizer = torch.optim.AdamW([dict(group) for group in groups], lr=recipe.learning_rate)
     history: list[Epoch] = []
     best, best_state = 0, copy.deepcopy(module.state_dict())
-    for epoch in progress(range(recipe.epochs), recipe.epochs, "training", "epochs"):
-        set_modes(module, modes)
-        loss = _train_epoch(module, optimizer, train, recipe, epoch)
-        val_loss, val_accuracy = _validate(module, val, recipe.device)
-        history.append(Epoch(epoch + 1, loss, val_loss, val_accuracy))
-        if epoch == 0 or val_loss < history[best].val_loss:
-            best, best_state = epoch, copy.deepcopy(module.state_dict())
-        if epoch - best >= recipe.patience:
-            break
+    with fitting_threads(module, (recipe.batch_size, *train.shape)):
+        for epoch in progress(range(recipe.epochs), recipe.epochs, "training", "epochs"):
+            set_modes(module, modes)
+            loss = _train_epoch(module, optimizer, train, recipe, epoch)
+            val_loss, val_accuracy = _validate(module, val, recipe.device)
+            history.append(Epoch(epoch + 1, loss, val_loss, val_accuracy))
+            if epoch == 0 or val_loss < history[best].val_loss:
+                best, best_state = epoch, copy.deepcopy(module.state_dict())
+            if epoch - best >= recipe.patience:
+                break
     module.load_state_dict(best_state)
     module.eval()
     chosen = history[best]

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.backbone.network import TransferNet, memory_format, to_input
+from tasks.backbone.threads import fitting_threads
 from tasks.backbone.weights import backbone_ref
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import progress
@@ -33,8 +34,9 @@ def predict(net: TransferNet, backbone: BackboneRef, pixels: Pixels) -> NDArray[
     net.to(device).to(memory_format=memory_format(device)).eval()
     found = np.empty((len(pixels), net.classes), np.float32)
     starts = range(0, len(pixels), BATCH)
-    for start in progress(starts, len(starts), "predicting", "batches"):
-        batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH])).to(device)
-        logits = net(to_input(batch, backbone.input_px, backbone.mean, backbone.std))
-        found[start : start + BATCH] = torch.softmax(logits.float(), dim=1).cpu().numpy()
+    with fitting_threads(net, (BATCH, 3, backbone.input_px, backbone.input_px)):
+        for start in progress(starts, len(starts), "predicting", "batches"):
+            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH])).to(device)
+            logits = net(to_input(batch, backbone.input_px, backbone.mean, backbone.std))
+            found[start : start + BATCH] = torch.softmax(logits.float(), dim=1).cpu().numpy()
     return found

@@ -17,7 +17,12 @@ def counted(embedded):
     """The backbone, its reference and a list that grows by the size of each batch it computes."""
     backbone, ref = embedded
     sizes = []
-    backbone.network.register_forward_hook(lambda _module, inputs, _output: sizes.append(len(inputs[0])))
+
+    def note(_module, inputs, _output):
+        if not inputs[0].is_meta:  # a trace of shapes computes nothing
+            sizes.append(len(inputs[0]))
+
+    backbone.network.register_forward_hook(note)
     return backbone, ref, sizes
 
 
