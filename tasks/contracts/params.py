@@ -150,7 +150,7 @@ class TrainParams(Section):
     frozen_stages: int = Field(1, ge=0)
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(32, ge=2)
-    learning_rate: float = Field(1e-3, gt=0, le=10)
+    learning_rate: float = Field(2e-3, gt=0, le=10)
     weight_decay: float = Field(0.05, ge=0)
     dropout: float = Field(0.2, ge=0, lt=1)
     label_smoothing: float = Field(0.1, ge=0, lt=1)

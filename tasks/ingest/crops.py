@@ -71,7 +71,7 @@ def bands(width_px: int, pitch_px: int) -> list[tuple[str, int, int]]:
     A band of n columns is n pitches and a third wide: its outer crops reach a sixth beyond the grid on each side.
     """
     columns = (width_px - 6 * (pitch_px // 3)) // pitch_px
-    test, val, promotion = (max(1, round(columns * share)) for share in (0.28, 0.14, 0.12))
+    test, val, promotion = (max(1, round(columns * share)) for share in (0.42, 0.15, 0.13))
     train = columns - test - val - promotion
     parts = [train // 3 + (train % 3 > 0), val, train // 3 + (train % 3 > 1), test, train // 3, promotion]
     out, start = [], 0

@@ -20,6 +20,7 @@ from tasks.train.data import FeatureBatches, ImageBatches, Samples, load_samples
 from tasks.train.loop import Fitted, Recipe, choose_device, fit
 from tasks.train.model import count_parameters, fresh_net, save_model
 from tasks.train.strategies import (
+    BACKBONE_RATE,
     FeatureExtraction,
     Scratch,
     Strategy,
@@ -112,7 +113,8 @@ def _fit(task: _Task, strategy: Strategy, net: TransferNet) -> Fitted:
         task.seed,
         choose_device(params.device),
     )
-    groups = parameter_groups(net, strategy, params.weight_decay)
+    rate = 1.0 if isinstance(strategy, Scratch) else BACKBONE_RATE[task.backbone.source]
+    groups = parameter_groups(net, rate, params.weight_decay)
     pixels = open_prepared(task.ws.prepared)
     if isinstance(strategy, FeatureExtraction):
         train, val = (_features(task, net, pixels, part) for part in (task.train, task.val))

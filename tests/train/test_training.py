@@ -57,7 +57,7 @@ def trained(strategy, augment=None, **changes) -> tuple[TransferNet, tuple]:
     freeze(frozen_modules(net, strategy))
     fitted = fit(
         net,
-        parameter_groups(net, strategy, 0.01),
+        parameter_groups(net, 1.0, 0.01),
         ImageBatches(samples, pixels, REF, augment),
         ImageBatches(val_samples, val_pixels, REF),
         recipe(**changes),
@@ -132,8 +132,9 @@ def test_moved_weights_are_refused():
 
 def test_weight_decay_spares_norms_and_biases():
     net = fresh_net(backbone(), 3, 0.0, 0)
-    groups = parameter_groups(net, Scratch(), 0.05)
+    groups = parameter_groups(net, 0.1, 0.05)
     assert all((p.ndim > 1) == (g["weight_decay"] > 0) for g in groups for p in g["params"])
+    assert {g["rate"] for g in groups} == {1.0, 0.1}
     assert sum(len(g["params"]) for g in groups) == len(list(net.parameters()))
 
 
