@@ -18,7 +18,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup
 	$(BIN)/graft init demo --demo
-	$(BIN)/graft --workspace demo run
+	$(BIN)/graft --workspace demo run --offline
+	@git -C demo add --all && { git -C demo diff --cached --quiet || \
+	  git -C demo -c user.name=graft -c user.email=graft@localhost commit --quiet --message "A run of the demo"; }
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -4,7 +4,6 @@ Stages meet here and in files; they never import each other's steps.
 """
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -283,11 +282,6 @@ class BundleRecord:
     findings: tuple[Finding, ...] = ()
     report: str = "bundle"
     schema_version: int = SCHEMA_VERSION
-
-
-def finite(value: float) -> float | None:
-    """`value`, or None where it is NaN or infinite: neither is valid JSON."""
-    return value if math.isfinite(value) else None
 
 
 def to_json(record: Any) -> str:

@@ -3,6 +3,7 @@
 Only its engine and its result are used; the page is drawn from our own record.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def check_contract(checked: pd.DataFrame, min_kept: float) -> tuple[Expectation,
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # Prefect's root handler would show its chatter
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("checked")
