@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Correct = NDArray[np.bool_]
 
+ROUNDING = 1e-9  # 0.89 - 0.90 is a hair less than -0.01
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -37,6 +39,6 @@ def decide(candidate: Correct, champion: Correct, is_new: Correct, margin: float
     if is_new.any() and not is_new.all():
         old = float(candidate[~is_new].mean() - champion[~is_new].mean())
         new = float(candidate[is_new].mean() - champion[is_new].mean())
-        if old >= -margin and new > 0:
+        if old >= -margin - ROUNDING and new > 0:
             return Decision(True, f"{old:+.3f} on the old data, {new:+.3f} on the new: {figures}", *values)
     return Decision(False, f"not better: {figures}", *values)
