@@ -1,6 +1,7 @@
 """The door: arguments in, one line and an exit code out. Heavy imports stay behind the commands that need them."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -32,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     0 fine, 1 a gate refused, 2 wrong usage or params, 3 bad data, 4 environment, 5 integrity, 130/143 interrupted.
     """
     prepare_environment()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
     arguments = parser().parse_args(argv)
     if arguments.quiet:
         os.environ[QUIET] = "1"
@@ -58,7 +62,7 @@ def parser() -> Parser:
     top = Parser(
         prog="graft", description="Transfer learning from a folder of images to a registered, evaluated model."
     )
-    top.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="default: here or the folder above")
+    top.add_argument("--workspace", type=Path, metavar="DIR", help="default: here or the folder above")
     top.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
     top.add_argument("--traceback", action="store_true", help="show where an error was raised")
     add = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser).add_parser

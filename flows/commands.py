@@ -4,17 +4,17 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.errors import BadUsage, GateRefused
+from tasks.contracts.errors import BadUsage, GateRefused, one_line
 from tasks.contracts.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
-    from flows.stages import Outcome
+    from collections.abc import Callable
 
-LAST_RUN = "last_run.json"
+    from flows.stages import Outcome
+    from tasks.register.registry import Version
 
 
 def init(arguments: Namespace) -> int:
@@ -29,16 +29,13 @@ def init(arguments: Namespace) -> int:
 
 def run(arguments: Namespace) -> int:
     """The pipeline, then the registry and the report page."""
-    from flows import summary
     from flows.publish import publish
-    from flows.stages import STAGES, Outcome
+    from flows.stages import STAGES, Outcome, only_run
     from tasks.contracts.params import override
     from tasks.contracts.progress import say
     from tasks.report.page import write_page
 
     ws = _ready(arguments)
-    for change in override(ws.params, arguments.set):
-        say(f"params.yaml: {change}")
     if arguments.offline:
         os.environ["GRAFT_OFFLINE"] = "1"
 
@@ -47,25 +44,21 @@ def run(arguments: Namespace) -> int:
 
         return pipeline(ws.root, arguments.until, arguments.force)
 
-    try:
-        outcomes = _bring_up_to_date(ws, start, arguments.until, force=bool(arguments.force))
-    except GateRefused as refused:
-        raise GateRefused(f"{refused}; see {write_page(ws)}") from None
-    version = publish(ws) if arguments.until == STAGES[-1] else None
-    page = write_page(ws, version.name + (", champion" if version.champion else "") if version else "")
-    found = summary.summarise(ws, version)
-    if arguments.json:
-        return _dump({**found, "stages": outcomes, "page": str(page)})
-    _print(summary.screen(found, page))
-    return 0
+    with only_run(ws):
+        for change in override(ws.params, arguments.set):
+            say(f"params.yaml: {change}")
+        try:
+            outcomes = _bring_up_to_date(ws, start, arguments.until, force=bool(arguments.force))
+        except GateRefused as refused:
+            raise GateRefused(f"{refused}; see {write_page(ws)}") from None
+        version = publish(ws) if arguments.until == STAGES[-1] else None
+        return _conclude(ws, outcomes, version, as_json=arguments.json)
 
 
 def audit(arguments: Namespace) -> int:
     """Ingest, quality and bias; exit 1 where the gate does not pass."""
-    from flows import summary
-    from flows.stages import Outcome
+    from flows.stages import Outcome, only_run
     from tasks.bias.gate import require_open
-    from tasks.report.page import write_page
 
     ws = _ready(arguments)
 
@@ -74,13 +67,9 @@ def audit(arguments: Namespace) -> int:
 
         return flow(ws.root)
 
-    outcomes = _bring_up_to_date(ws, start, "bias")
-    page = write_page(ws)
-    found = summary.summarise(ws, None)
-    if arguments.json:
-        _dump({**found, "stages": outcomes, "page": str(page)})
-    else:
-        _print(summary.screen(found, page))
+    with only_run(ws):
+        outcomes = _bring_up_to_date(ws, start, "bias")
+        _conclude(ws, outcomes, None, as_json=arguments.json)
     require_open(ws.gate)
     return 0
 
@@ -97,11 +86,10 @@ def stage(arguments: Namespace) -> int:
 
 def status(arguments: Namespace) -> int:
     """What is fresh and what would run."""
-    from flows.stages import stale_stages
+    from flows.stages import last_outcomes, stale_stages
 
     ws = find_workspace(arguments.workspace)
-    last = ws.private / LAST_RUN
-    did = {o["stage"]: o for o in json.loads(last.read_text(encoding="utf-8"))} if last.is_file() else {}
+    did = last_outcomes(ws)
     rows: list[dict[str, Any]] = [
         {"stage": name, "state": "stale" if why else "fresh", "why": why, "last_run": did.get(name)}
         for name, why in stale_stages(ws).items()
@@ -122,13 +110,17 @@ def report(arguments: Namespace) -> int:
 
     ws = find_workspace(arguments.workspace)
     if arguments.stage is None:
-        page = write_page(ws)
+        from flows.publish import registered
+        from tasks.register.registry import versions
+
+        version = registered(ws, versions(ws))
+        page = write_page(ws, version.title if version else "")
         return _dump({"page": str(page)}) if arguments.json else _print(str(page))
     found = read_json(ws.reports / f"{arguments.stage}.json")
     if arguments.json:
         return _dump(found)
     for finding in found["findings"]:
-        _print(f"{finding['severity']:<5} {finding['check']}: {finding['message']} {finding['remedy']}".rstrip())
+        _print(one_line(f"{finding['severity']:<5} {finding['check']}: {finding['message']} {finding['remedy']}"))
     return 0 if found["findings"] else _print(f"{arguments.stage}: nothing found")
 
 
@@ -147,12 +139,18 @@ def backbones(arguments: Namespace) -> int:
     if arguments.json:
         return _dump([asdict(one) for one in chosen])
     for one in chosen:
-        _print(f"{one.name:<28} {one.parameters / 1e6:7.1f} M  {one.megabytes:7.1f} MB  {one.where}")
+        _print(f"{one.name:<33} {one.parameters / 1e6:7.1f} M  {one.megabytes:7.1f} MB  {one.where}")
+    if arguments.name:
+        (one,) = chosen
+        _print(
+            f"trained on {one.data}; licence {one.licence}; made for {one.input_px} px, takes {one.smallest_px} and up"
+        )
     return 0
 
 
 def models(arguments: Namespace) -> int:
     """Registered versions, or one of them in full."""
+    from flows.summary import share
     from tasks.contracts.records import read_json
     from tasks.register.bundle import RECORD
     from tasks.register.registry import bundle_of, find_version, versions
@@ -163,9 +161,9 @@ def models(arguments: Namespace) -> int:
         if arguments.json:
             return _dump([asdict(version) for version in known])
         for version in known:
-            accuracy = version.note["test_accuracy"]["value"]
+            accuracy = share(version.note["test_accuracy"]["value"])
             mark = "champion" if version.champion else ""
-            _print(f"{version.name:<10} {version.created[:19]}  test accuracy {accuracy:.3f}  {mark}".rstrip())
+            _print(f"{version.name:<10} {version.created[:19]}  test accuracy {accuracy:<12}  {mark}".rstrip())
         return 0 if known else _print("no registered model yet; make one with `graft run`")
     version = find_version(ws, arguments.name)
     shown = {**asdict(version), "name": version.name, "bundle": read_json(bundle_of(ws, version) / RECORD)}
@@ -193,7 +191,7 @@ def predict(arguments: Namespace) -> int:
         for one in found:
             likeliest = list(one.probabilities.items())[:3]
             said = ", ".join(f"{label} {probability:.1%}" for label, probability in likeliest)
-            _print(f"{one.path}: {said or one.problem}")
+            _print(one_line(f"{one.path}: {said or one.problem}"))
     bad = [one for one in found if one.problem]
     if bad:
         raise BadData(
@@ -205,34 +203,45 @@ def predict(arguments: Namespace) -> int:
 def _ready(arguments: Namespace) -> Workspace:
     """The workspace, found valid as a whole before anything runs."""
     from flows.workspaces import require_current
-    from tasks.contracts.params import load_params
+    from tasks.contracts.params import load_params, require_whole
 
     ws = find_workspace(arguments.workspace)
     load_params(ws.params)
+    require_whole(ws.params)
     require_current(ws)
     return ws
 
 
 def _bring_up_to_date(
-    ws: Workspace, start: Callable[[], "list[Outcome]"], until: str, *, force: bool = False
+    ws: Workspace, start: "Callable[[], list[Outcome]]", until: str, *, force: bool = False
 ) -> list[dict[str, Any]]:
     """Start a flow where something is stale; where nothing is, Prefect is not even imported."""
     from flows.engine import prepare_engine
-    from flows.stages import STAGES, Outcome, only_run, stale_stages, track_raw
-    from tasks.contracts.files import write_text
+    from flows.stages import STAGES, Outcome, note, stale_stages, track_raw
 
-    with only_run(ws):
-        track_raw(ws)
-        wanted = STAGES[: STAGES.index(until) + 1]
-        stale = stale_stages(ws)
-        if force or any(stale[name] for name in wanted):
-            prepare_engine(ws)
-            outcomes = start()
-        else:
-            outcomes = [Outcome(name, "skipped", "nothing it depends on has changed") for name in wanted]
-        rows = [asdict(outcome) for outcome in outcomes]
-        write_text(ws.private / LAST_RUN, json.dumps(rows, indent=2) + "\n")
-    return rows
+    track_raw(ws)
+    stale = stale_stages(ws)
+    wanted = STAGES[: STAGES.index(until) + 1]
+    if force or any(stale[name] for name in wanted):
+        prepare_engine(ws)
+        return [asdict(outcome) for outcome in start()]
+    outcomes = [Outcome(name, "skipped", "nothing it depends on has changed") for name in wanted]
+    for outcome in outcomes:
+        note(ws, outcome)
+    return [asdict(outcome) for outcome in outcomes]
+
+
+def _conclude(ws: Workspace, outcomes: list[dict[str, Any]], version: "Version | None", *, as_json: bool) -> int:
+    """Draw the page and show what came out: of the stages that were brought up to date, not of older ones."""
+    from flows import summary
+    from tasks.report.page import write_page
+
+    page = write_page(ws, version.title if version else "")
+    brought = {outcome["stage"] for outcome in outcomes if outcome["action"] != "not asked for"}
+    found = summary.summarise(ws, brought, version)
+    if as_json:
+        return _dump({**found, "stages": outcomes, "page": str(page)})
+    return _print(summary.screen(found, page))
 
 
 def _dump(data: Any) -> int:

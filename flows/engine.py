@@ -1,6 +1,5 @@
 """Prefect as the engine: which server, how quiet, and a stage as one of its tasks."""
 
-import json
 import os
 import urllib.error
 import urllib.request
@@ -8,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.stages import STAGES, Outcome, bring_up_to_date
+from flows.stages import REPORTS, STAGES, Outcome, bring_up_to_date, note
 from tasks.contracts.progress import say
+from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 
 LOCAL_SERVER = "http://127.0.0.1:4200/api"
@@ -53,6 +53,7 @@ def stage_task(name: str) -> Any:
         if STAGES.index(name) > STAGES.index(run.until):
             return Outcome(name, "not asked for", f"the run goes until {run.until}")
         outcome = bring_up_to_date(Workspace(run.workspace), name, force=run.force == name)
+        note(Workspace(run.workspace), outcome)
         say(f"{name}: {outcome.action} ({outcome.why})" if outcome.action != "ran" else f"{name}: done")
         if os.environ.get("PREFECT_API_URL"):
             _show(Workspace(run.workspace), outcome)
@@ -67,8 +68,8 @@ def _show(ws: Workspace, outcome: Outcome) -> None:
     from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
     create_markdown_artifact(f"**{outcome.stage}** {outcome.action}: {outcome.why}", key=f"{outcome.stage}-outcome")
-    report = ws.reports / f"{outcome.stage}.json"
-    if report.is_file() and (findings := json.loads(report.read_text(encoding="utf-8")).get("findings")):
+    findings = [f for path in REPORTS.get(outcome.stage, ()) for f in read_json(ws.root / path)["findings"]]
+    if findings:
         columns = ("severity", "check", "subject", "message")
         create_table_artifact([{c: f[c] for c in columns} for f in findings], key=f"{outcome.stage}-findings")
 

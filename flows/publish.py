@@ -5,26 +5,39 @@ from tasks.contracts.params import load_params
 from tasks.contracts.progress import doing
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
-from tasks.register.promotion import FIRST
-from tasks.register.registry import Version, bundle_of, data_of, find_version, register, versions
+from tasks.register.promotion import FIRST, Decision
+from tasks.register.registry import Version, bundle_of, crown, data_of, register, versions
 
 
 def publish(ws: Workspace) -> Version:
     """The version of the bundle that the last run made; an unchanged bundle keeps the version that it has."""
-    bundle = bundle_hash(ws)
     known = versions(ws)
-    for version in known:
-        if version.note["bundle"] == bundle:
-            return version
-    decision = FIRST
-    if known:
-        from tasks.register.compare import compare  # brings torch
-
-        champion = find_version(ws)
-        with doing(f"comparing with the champion, {champion.name}"):
-            margin = load_params(ws.params).register_.margin
-            decision = compare(ws, bundle_of(ws, champion), data_of(ws, champion), margin)
+    champion = next((version for version in known if version.champion), None)
+    if version := registered(ws, known):
+        # an interruption between the two tags leaves a version that was to be champion and is not
+        return crown(ws, version) if champion is None and version.note["decision"]["promote"] else version
+    decision = _decide(ws, champion) if champion else FIRST
+    params = load_params(ws.params).model_dump(mode="json", by_alias=True)
     with doing("saving the run"):
         commit = save_run(ws)
-    note = {"bundle": bundle, "data": raw_hash(ws), "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"]}
+    note = {
+        "bundle": bundle_hash(ws),
+        "data": raw_hash(ws),
+        "params": params,
+        "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
+    }
     return register(ws, commit, note, decision)
+
+
+def registered(ws: Workspace, known: list[Version]) -> Version | None:
+    """The one of the `known` versions whose bundle `models/bundle` holds, as `dvc.lock` has it."""
+    bundle = bundle_hash(ws)
+    return next((version for version in known if version.note["bundle"] == bundle), None)
+
+
+def _decide(ws: Workspace, champion: Version) -> Decision:
+    from tasks.register.compare import compare  # brings torch
+
+    with doing(f"comparing with the champion, {champion.name}"):
+        margin = load_params(ws.params).register_.margin
+        return compare(ws, bundle_of(ws, champion), data_of(ws, champion), margin)

@@ -5,14 +5,17 @@ so either may follow the other. DVC's internals are used here and nowhere else; 
 """
 
 import importlib
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage
+from tasks.contracts.files import write_text
 from tasks.contracts.params import load_params
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
@@ -28,6 +31,13 @@ STEPS = {
     "register": "tasks.register.step",
 }
 STAGES = tuple(STEPS)
+REPORTS = {
+    "quality": ("reports/quality.json",),
+    "bias": ("reports/bias.json", "reports/gate.json"),
+    "select": ("reports/selection.json",),
+    "evaluate": ("reports/evaluation.json",),
+}
+LAST_RUN = "outcomes.json"
 
 Action = Literal["ran", "restored", "skipped", "not asked for"]
 
@@ -95,9 +105,17 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
 
 
 def stale_stages(ws: Workspace) -> dict[str, str]:
-    """Each stage and why it is stale; an empty reason means that it is fresh."""
+    """Each stage and why it would run; an empty reason means that it is fresh, and so is all that it reads."""
+    reasons: dict[str, str] = {}
+    made_by: dict[str, str] = {}
     with _open(ws) as repo:
-        return {name: why_stale(_load(repo, name)) for name in STAGES}
+        for name in STAGES:
+            stage = _load(repo, name)
+            before = dict.fromkeys(made_by[d.def_path] for d in stage.deps if d.def_path in made_by)
+            stale = [earlier for earlier in before if reasons[earlier]]
+            reasons[name] = why_stale(stage) or (f"it follows {', '.join(stale)}" if stale else "")
+            made_by |= {out.def_path: name for out in stage.outs}
+    return reasons
 
 
 def why_stale(stage: Any) -> str:
@@ -106,29 +124,41 @@ def why_stale(stage: Any) -> str:
         return "it has not run yet"
     reasons = ["its command in dvc.yaml is modified"] if stage.changed_stage() else []
     for item in (*stage.deps, *stage.outs):
-        for status in item.status().values():
-            details = status if isinstance(status, dict) else {item.def_path: status}  # a dict names single params
-            reasons += [f"{key} is {state}" for key, state in details.items()]
+        if status := item.status():
+            sections = isinstance(next(iter(status.values())), dict)  # of params, which name their sections
+            reasons += _changed_params(item) if sections else [f"{item.def_path} is {status[str(item)]}"]
     return ", ".join(dict.fromkeys(reasons))
+
+
+def _changed_params(item: Any) -> list[str]:
+    before, now = (_leaves(values.value) for values in (item.hash_info, item.get_hash()))
+    return [
+        f"{key}: {before.get(key)} -> {now.get(key)}" for key in {**before, **now} if before.get(key) != now.get(key)
+    ]
+
+
+def _leaves(values: Any, above: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict) or not values:
+        return {above: values}
+    return {k: v for key, value in values.items() for k, v in _leaves(value, f"{above}.{key}".lstrip(".")).items()}
 
 
 def track_raw(ws: Workspace) -> None:
     """Commit `data/raw` into `data/raw.dvc`, so that nothing is left modified.
 
-    Raises BadData where it is missing, is no folder, or holds a link that leaves it (DVC would copy what it finds).
+    Raises BadData where it is missing, is no folder, or holds what DVC would stumble over or follow out of it.
     """
     if not ws.raw.is_dir():
         raise BadData(f"{ws.raw} is {'no folder' if ws.raw.exists() else 'missing'}; put your images there")
-    _refuse_links(ws)
+    _refuse_untrackable(ws)
     with _open(ws) as repo:
         repo.add([str(ws.raw)])
 
 
 def bundle_hash(ws: Workspace) -> str:
-    """DVC's hash of `models/bundle`, as `dvc.lock` has it."""
+    """DVC's hash of `models/bundle`, as `dvc.lock` has it; `None` before the first run."""
     with _open(ws) as repo:
-        stage = _load(repo, "register")
-        return str(stage.outs[0].hash_info.value)
+        return str(_load(repo, "register").outs[0].hash_info.value)
 
 
 def raw_hash(ws: Workspace) -> str:
@@ -147,6 +177,20 @@ def save_run(ws: Workspace) -> str:
         return str(repo.experiments.save(include_untracked=[str(ws.root / "dvc.lock"), str(ws.root / "data/raw.dvc")]))
 
 
+def note(ws: Workspace, outcome: Outcome) -> None:
+    """Keep what became of a stage, for `graft status --why`; an interrupted run has noted what it did."""
+    write_text(
+        ws.private / LAST_RUN, json.dumps({**last_outcomes(ws), outcome.stage: asdict(outcome)}, indent=2) + "\n"
+    )
+
+
+def last_outcomes(ws: Workspace) -> dict[str, dict[str, str]]:
+    """What became of each stage when a run last came to it."""
+    path = ws.private / LAST_RUN
+    found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
 @contextmanager
 def only_run(ws: Workspace) -> Iterator[None]:
     """Hold the workspace for one run; the operating system frees it when the process ends, however it ends.
@@ -156,6 +200,7 @@ def only_run(ws: Workspace) -> Iterator[None]:
     import fcntl
 
     ws.private.mkdir(exist_ok=True)
+    (ws.private / ".gitignore").write_text("*\n", encoding="utf-8")
     with (ws.private / "run.lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -219,9 +264,24 @@ def _input_hashes(stage: Any) -> dict[str, Any]:
     return {str(dep): dep.hash_info.to_dict() for dep in stage.deps}
 
 
-def _refuse_links(ws: Workspace) -> None:
+def _refuse_untrackable(ws: Workspace) -> None:
+    """A pipe would hang DVC, a link be followed out of the data, an unreadable file or name end the run half-way."""
+    root = ws.raw.resolve()
     for folder, folders, files in os.walk(ws.raw):
         for name in (*folders, *files):
-            path = ws.raw / folder / name
-            if path.is_symlink() and not path.resolve().is_relative_to(ws.raw.resolve()):
-                raise BadData(f"{path.relative_to(ws.root)} is a link that leaves data/raw; put the file itself there")
+            path = Path(folder, name)
+            if problem := _untrackable(path, root):
+                place = path.relative_to(ws.root).as_posix().encode(errors="replace").decode()
+                raise BadData(f"{place} {problem}; take it out of data/raw")
+
+
+def _untrackable(path: Path, root: Path) -> str:
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        return "is a link that leaves data/raw"
+    if not path.exists():
+        return "is a link to nothing"
+    if not path.is_file() and not path.is_dir():
+        return "is a pipe, socket or device"
+    if not os.access(path, os.R_OK):
+        return "may not be read"
+    return "" if path.name.isprintable() else "has a name that is not printable text"

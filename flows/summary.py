@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from flows.stages import REPORTS
 from tasks.contracts.errors import one_line
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
@@ -11,10 +12,10 @@ from tasks.register.registry import Version
 SHOWN_FINDINGS = 8
 
 
-def summarise(ws: Workspace, version: Version | None) -> dict[str, Any]:
-    """The figures of the reports that exist; what was not made yet is absent."""
-    paths = (ws.quality, ws.bias, ws.gate, ws.selection, ws.evaluation)
-    reports = {path.stem: read_json(path) for path in paths if path.is_file()}
+def summarise(ws: Workspace, stages: set[str], version: Version | None) -> dict[str, Any]:
+    """The figures of the reports of these stages; what was not brought up to date is absent."""
+    paths = [ws.root / place for stage in REPORTS if stage in stages for place in REPORTS[stage]]
+    reports = {path.stem: read_json(path) for path in paths}
     found: dict[str, Any] = {"findings": [f for report in reports.values() for f in report["findings"]]}
     if quality := reports.get("quality"):
         found["images"] = {key: quality[key] for key in ("found", "kept", "warned", "quarantined")}
@@ -75,9 +76,17 @@ def _left_out(left_out: list[dict[str, Any]]) -> list[str]:
 
 
 def _accuracy(statistic: dict[str, Any]) -> str:
-    return f"accuracy {statistic['value']:.1%} (95 % interval {statistic['low']:.1%} to {statistic['high']:.1%})"
+    value, low, high = (share(statistic[key]) for key in ("value", "low", "high"))
+    return f"accuracy {value} (95 % interval {low} to {high})"
 
 
 def _points(statistic: dict[str, Any]) -> str:
+    if statistic["value"] is None:
+        return "not measured"
     value, low, high = (100 * statistic[key] for key in ("value", "low", "high"))
     return f"{value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
+
+
+def share(value: float | None) -> str:
+    """A share of 1 in per cent."""
+    return "not measured" if value is None else f"{value:.1%}"

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -14,14 +15,15 @@ from tasks.contracts.progress import progress, say
 from tasks.contracts.workspace import Workspace
 
 FILES = ("dvc.yaml", "params.yaml", ".dvcignore", "data/.gitignore", "models/.gitignore", "reports/.gitignore")
-PRIVATE = ".graft/\n*.part\n"
+SCAFFOLD = (*FILES, ".dvc/config", ".dvc/.gitignore")
 AUTHOR = ("-c", "user.name=graft", "-c", "user.email=graft@localhost")
 
 
 def init(folder: Path, data: Path | None = None, *, demo: bool = False) -> Workspace:
-    """Make `folder` a workspace, or bring an old one's `dvc.yaml` up to date; nothing of the user's is overwritten.
+    """Make `folder` a workspace, or bring graft's stages in an old one's `dvc.yaml` up to date.
 
-    `data` is a folder that is copied to `data/raw`; with `demo`, the demo's images are made there instead.
+    Nothing of the user's is overwritten, and nothing but graft's own files is committed. `data` is a folder that is
+    copied to `data/raw`; with `demo`, the demo's images are made there instead.
     Raises BadUsage or BadData before anything is written.
     """
     ws = Workspace(folder.resolve())
@@ -33,7 +35,7 @@ def init(folder: Path, data: Path | None = None, *, demo: bool = False) -> Works
         _make_demo(ws)
     elif data is not None:
         _copy_data(data, ws.raw)
-    _commit_first(ws)
+    _commit_scaffold(ws)
     return ws
 
 
@@ -44,14 +46,14 @@ def template() -> Path:
 
 
 def require_current(ws: Workspace) -> None:
-    """Raise BadUsage where `dvc.yaml` calls for other results than this graft makes: a stage would pass as fresh."""
-    ours, theirs = (_commands(folder / "dvc.yaml") for folder in (template(), ws.root))
-    for name, command in ours.items():
-        if theirs.get(name) != command:
-            raise BadUsage(
-                f"{ws.root / 'dvc.yaml'}: stage {name} is `{theirs.get(name, 'not there')}`, this graft needs "
-                f"`{command}`; run `graft init {ws.root}` to bring it up to date"
-            )
+    """Raise BadUsage where a stage in `dvc.yaml` is not the one that this graft runs: it could pass as fresh."""
+    ours, theirs = (_pipeline(folder / "dvc.yaml")["stages"] for folder in (template(), ws.root))
+    other = [name for name in ours if theirs.get(name) != ours[name]]
+    if other:
+        raise BadUsage(
+            f"{ws.root / 'dvc.yaml'}: {', '.join(other)} differ from what this graft runs; "
+            f"`graft init {ws.root}` brings graft's stages up to date and leaves yours alone"
+        )
 
 
 def git(ws: Workspace, *arguments: str) -> str:
@@ -86,6 +88,8 @@ def identity(ws: Workspace) -> tuple[str, ...]:
 def _require_folder(data: Path, ws: Workspace) -> None:
     if not data.is_dir():
         raise BadData(f"--data {data} is {'a file, not a folder' if data.exists() else 'not there'}")
+    if not any(path.is_file() for path in data.rglob("*")):
+        raise BadData(f"--data {data} holds no file")
     if ws.raw.exists():
         raise BadUsage(f"{ws.raw} is there already; add files to it, or init another folder")
     if ws.root.is_relative_to(data.resolve()):
@@ -95,14 +99,14 @@ def _require_folder(data: Path, ws: Workspace) -> None:
 def _write_template(ws: Workspace) -> None:
     source = template()
     for name in FILES:
-        target = ws.root / name
-        keep = target.exists() and name != "dvc.yaml"
-        if keep or target.resolve() == (source / name).resolve():
-            continue
-        with replacing(target) as part:
-            shutil.copyfile(source / name, part)
-    if not (ws.root / ".gitignore").exists():
-        (ws.root / ".gitignore").write_text(PRIVATE, encoding="utf-8")
+        if not (ws.root / name).exists():
+            with replacing(ws.root / name) as part:
+                shutil.copyfile(source / name, part)
+    ours, theirs = (_pipeline(folder / "dvc.yaml") for folder in (source, ws.root))
+    if any(theirs["stages"].get(name) != stage for name, stage in ours["stages"].items()):
+        theirs["stages"].update(ours["stages"])
+        with replacing(ws.root / "dvc.yaml") as part:
+            YAML().dump(theirs, part)
 
 
 def _make_repositories(ws: Workspace) -> None:
@@ -123,31 +127,24 @@ def _make_demo(ws: Workspace) -> None:
 def _copy_data(data: Path, raw: Path) -> None:
     files = sorted(path for path in data.rglob("*") if path.is_file() or path.is_symlink())
     with replacing(raw) as part:
+        part.mkdir()
         for path in progress(files, len(files), f"copying {data}", "files"):
             target = part / path.relative_to(data)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target, follow_symlinks=False)
 
 
-def _commit_first(ws: Workspace) -> None:
-    """A workspace without any commit gets one: saved runs and versions hang on commits."""
-    if _has_head(ws):
-        return
-    git(ws, "add", "--all", ".")
-    git(ws, *identity(ws), "commit", "--quiet", "--message=A graft workspace")
+def _commit_scaffold(ws: Workspace) -> None:
+    """Saved runs and versions hang on commits, and are readable only with graft's own files in them."""
+    git(ws, "add", "--", *SCAFFOLD)
+    if git(ws, "status", "--porcelain", "--", *SCAFFOLD):
+        git(ws, *identity(ws), "commit", "--quiet", "--message=A graft workspace", "--", *SCAFFOLD)
 
 
-def _has_head(ws: Workspace) -> bool:
+def _pipeline(path: Path) -> Any:
     try:
-        git(ws, "rev-parse", "--verify", "--quiet", "HEAD")
-    except BadEnvironment:
-        return False
-    return True
-
-
-def _commands(path: Path) -> dict[str, str]:
-    try:
-        stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"]
-        return {name: stage["cmd"] for name, stage in stages.items()}
-    except (YAMLError, KeyError, TypeError, OSError) as error:
+        pipeline = YAML().load(path.read_text(encoding="utf-8"))
+        pipeline["stages"].items()
+    except (YAMLError, KeyError, TypeError, AttributeError, OSError) as error:
         raise BadUsage(f"{path} is no DVC pipeline ({one_line(str(error))})") from None
+    return pipeline

@@ -10,6 +10,7 @@ from tasks.contracts.errors import BadData
 from tasks.contracts.files import read_table, replacing, write_record
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.prepared import open_prepared
+from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 
 VERSION = 1
@@ -40,8 +41,7 @@ def run(ws: Workspace, params: AugmentParams, seed: int) -> Augmentation:
 
 def _shown(checked: pd.DataFrame) -> pd.DataFrame:
     """The first training image, by hash, of each class; classes evenly spread where there are too many."""
-    usable = (checked["verdict"] != "quarantine") & (checked["split"] == "train") & (checked["pixels"] >= 0)
-    first = checked[usable].sort_values(["label", "sha256", "path"]).drop_duplicates("label")
+    first = usable(checked, "train").sort_values("label", kind="stable").drop_duplicates("label")
     if first.empty:
         raise BadData("no usable image is in the train split; reports/quality.json says why")
     places = np.unique(np.linspace(0, len(first) - 1, min(MOST_ROWS, len(first))).round().astype(int))

@@ -7,8 +7,11 @@ from tasks.backbone.catalog import Entry, embedded_entries, find_entry, local_en
 from tasks.backbone.download import CannotDownload, NotServed, fetch
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.params import LocalBackbone
+from tasks.contracts.progress import say
 from tasks.contracts.records import LeftOut
 
+# the report holds no more of it: the words of a network error differ from run to run, and DVC hashes the report
+UNREACHABLE = "it could not be downloaded"
 TO_DOWNLOAD = ("resnet18", "mobilenet_v3_large", "resnet50")  # photographs deserve ImageNet weights
 
 
@@ -45,8 +48,9 @@ def default_entries(offline: bool) -> tuple[tuple[Entry, ...], tuple[LeftOut, ..
         except NotServed as error:
             left_out.append(_left_out(entry, error.reason))
         except CannotDownload as error:
-            left_out.append(_left_out(entry, error.reason))
-            refused = refused or f"not tried after {entry.name}"
+            say(f"{entry.name}: {error.reason}")
+            left_out.append(_left_out(entry, refused or UNREACHABLE))
+            refused = refused or UNREACHABLE
         except BrokenArtifact:
             left_out.append(_left_out(entry, "other bytes came than its name promises"))
     return tuple(found), tuple(left_out)

@@ -20,6 +20,7 @@ from tasks.contracts.params import SelectParams
 from tasks.contracts.prepared import open_prepared
 from tasks.contracts.progress import say
 from tasks.contracts.records import Candidate, Finding, LeftOut, SelectionReport, Statistic
+from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.comparison import accuracy_difference
 from tasks.evaluate.metrics import wilson
@@ -72,11 +73,10 @@ def run(ws: Workspace, params: SelectParams, seed: int) -> SelectionReport:
 def _read_sample(ws: Workspace, folds: int, seed: int) -> Sample:
     """At most about PROBE_IMAGES, the first of each class in the order of their hashes, so few change with new data."""
     checked = read_table(ws.checked)
-    usable = checked[(checked["verdict"] != "quarantine") & (checked["split"] == "train") & (checked["pixels"] >= 0)]
-    usable = usable.sort_values(["sha256", "path"], ignore_index=True)
-    by_class = usable.groupby("label")
-    limit = np.ceil(by_class["label"].transform("size") * min(1.0, PROBE_IMAGES / max(len(usable), 1)))
-    seen = usable[by_class.cumcount() < limit.clip(lower=_LEAST_OF_CLASS)]
+    train = usable(checked, "train")
+    by_class = train.groupby("label")
+    limit = np.ceil(by_class["label"].transform("size") * min(1.0, PROBE_IMAGES / max(len(train), 1)))
+    seen = train[by_class.cumcount() < limit.clip(lower=_LEAST_OF_CLASS)]
     if seen["label"].nunique() < 2:
         raise BadData("the train split has usable images of fewer than two classes; reports/quality.json says why")
     targets = pd.factorize(seen["label"], sort=True)[0].astype(np.int64)
@@ -85,7 +85,7 @@ def _read_sample(ws: Workspace, folds: int, seed: int) -> Sample:
         raise BadData("all training images are of one group, so nothing can be held out; change ingest.group")
     rows = Rows(open_prepared(ws.prepared), seen["pixels"].to_numpy(np.int64))
     fold_of = assign_folds(targets, groups.astype(str).tolist(), folds, seed)
-    return Sample(rows, tuple(seen["sha256"]), targets, fold_of, len(usable))
+    return Sample(rows, tuple(seen["sha256"]), targets, fold_of, len(train))
 
 
 def _try(entry: Entry, sample: Sample, ws: Workspace) -> tuple[Candidate, Probe]:

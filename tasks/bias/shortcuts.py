@@ -41,13 +41,13 @@ class BestFeature:
 
 
 def trivial_features(images: pd.DataFrame, pixels: Pixels) -> dict[str, Floats]:
-    """Per image of `images` (columns `pixels`, `width`, `height`, perhaps `size_bytes`): name -> values (n,).
+    """Per image of `images` (columns `pixels`, `width`, `height`, perhaps `bytes`): name -> values (n,).
 
     Means and deviations of the channels, mean and edge energy of each corner, size, aspect and bytes.
     """
     rows = [_pixel_features(pixels[row]) for row in images["pixels"]]
     table = {name: np.array([one[name] for one in rows]) for name in rows[0]} if rows else {}
-    for name in ("width", "height", "size_bytes"):
+    for name in ("width", "height", "bytes"):
         if name in images:
             table[name] = images[name].to_numpy(dtype=np.float64, na_value=np.nan)
     if {"width", "height"} <= table.keys():

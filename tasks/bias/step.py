@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.bias import association, gate, overlay, representation, shortcuts
+from tasks.contracts import samples
 from tasks.contracts.errors import BadData
 from tasks.contracts.files import read_table, write_record, write_table
 from tasks.contracts.params import BiasParams
@@ -51,11 +52,10 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
 
 
 def _usable(checked: pd.DataFrame) -> pd.DataFrame:
-    """What no check took out, in an order that depends on content alone."""
-    usable = checked[checked["verdict"] != "quarantine"].sort_values(["sha256", "path"], ignore_index=True)
-    if usable.empty:
+    kept = samples.usable(checked)
+    if kept.empty:
         raise BadData("no usable image is left after quality; reports/quality.json says why")
-    return usable.assign(label=usable["label"].astype(str))
+    return kept.assign(label=kept["label"].astype(str))
 
 
 def _weights(usable: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Whole file or no file: everything is written aside, flushed and renamed into place."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -23,7 +24,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    _remove(part)
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if old == part or not _is_alive(old.name.split(".")[-2]):
+            _remove(old)  # a killed run's
     try:
         yield part
         _flush(part)
@@ -81,8 +84,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _is_alive(process: str) -> bool:
+    return Path("/proc", process).exists()
+
+
 def _flush(path: Path) -> None:
     for file in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        if file.is_symlink():  # what it points to is not ours to flush
+            continue
         handle = os.open(file, os.O_RDONLY)
         try:
             os.fsync(handle)

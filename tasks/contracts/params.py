@@ -121,7 +121,7 @@ class BiasParams(Section):
 
 
 class AugmentParams(Section):
-    """`safe` keeps the label of any image: no mirror, no turn. A flip is allowed by the user who knows it is safe."""
+    """No policy mirrors or turns an image by itself: a flip is allowed by the user who knows that labels survive it."""
 
     policy: Literal["none", "light", "medium", "strong"] = "light"
     horizontal_flip: bool = False
@@ -149,7 +149,7 @@ class TrainParams(Section):
     strategy: Literal["feature_extraction", "fine_tuning"] = "fine_tuning"
     frozen_stages: int = Field(1, ge=0)
     epochs: int = Field(20, ge=1)
-    batch_size: int = Field(32, ge=2)
+    batch_size: int = Field(32, ge=3)
     learning_rate: float = Field(2e-3, gt=0, le=10)
     weight_decay: float = Field(0.05, ge=0)
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -190,6 +190,13 @@ def load_params(path: Path) -> Params:
     Raises BadUsage that lists every problem at once; an unknown key comes with the nearest known one.
     """
     return _validated(_read(path), path)
+
+
+def require_whole(path: Path) -> None:
+    """Raise BadUsage where a section is missing: DVC hashes the file's own words, so a default must stand in it."""
+    document = _read(path)
+    if missing := [key for key in _known_keys([]) if key not in document]:
+        raise BadUsage(f"{path.name}: {', '.join(missing)} missing; `graft init DIR` writes a file that has them all")
 
 
 def override(path: Path, settings: list[str]) -> list[str]:
@@ -271,7 +278,7 @@ def _plain(node: Any) -> Any:
 
 
 def _problem(error: dict[str, Any]) -> str:
-    place = [str(part) for part in error["loc"] if not str(part).startswith(("str", "LocalBackbone"))]
+    place = [str(part) for part in error["loc"] if part not in ("str", "LocalBackbone")]  # the arms of a union
     key = ".".join(place)
     if error["type"] == "extra_forbidden":
         known = _known_keys(place[:-1])

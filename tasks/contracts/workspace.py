@@ -52,16 +52,16 @@ class Workspace:
     cache = At(".graft/cache")
 
 
-def find_workspace(start: Path) -> Workspace:
-    """The workspace that holds `start`: the nearest folder, going up, with a `dvc.yaml` and a `params.yaml`.
+def find_workspace(given: Path | None) -> Workspace:
+    """The workspace at `given`; where none is given, the nearest folder from here upwards that is one.
 
-    Raises BadUsage where there is none.
+    It is one that holds `dvc.yaml` and `params.yaml`. Raises BadUsage where there is none.
     """
-    start = start.resolve()
-    for folder in (start, *start.parents):
+    start = (given or Path()).resolve()
+    for folder in (start, *([] if given else start.parents)):
         if (folder / "dvc.yaml").is_file() and (folder / "params.yaml").is_file():
             return Workspace(folder)
     raise BadUsage(
-        f"{start} is no workspace (no dvc.yaml and params.yaml here or above); "
+        f"{start} is no workspace (no dvc.yaml and params.yaml{'' if given else ' there or above'}); "
         "make one with `graft init DIR --data FOLDER`"
     )

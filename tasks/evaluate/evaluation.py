@@ -7,6 +7,7 @@ import pandas as pd
 
 from tasks.contracts.errors import BadData
 from tasks.contracts.records import EvaluationReport, Mistake, Statistic
+from tasks.contracts.samples import usable
 from tasks.evaluate.comparison import accuracy_difference
 from tasks.evaluate.findings import collapse_findings, coverage_findings, gain_findings
 from tasks.evaluate.metrics import Floats, Ints, scores, wilson
@@ -50,8 +51,7 @@ def select_test(checked: pd.DataFrame, classes: tuple[str, ...]) -> HeldOut:
 
     Raises BadData where a test image has a label that is not among the model's `classes`.
     """
-    kept = checked[checked["verdict"] != "quarantine"]
-    rows = kept[kept["split"] == "test"].sort_values(["sha256", "path"], kind="stable", ignore_index=True)
+    rows = usable(checked, "test")
     index = {label: i for i, label in enumerate(classes)}
     unknown = rows[~rows["label"].isin(classes)]
     if len(unknown):
@@ -61,7 +61,7 @@ def select_test(checked: pd.DataFrame, classes: tuple[str, ...]) -> HeldOut:
             "add training images of this class, then `graft run`"
         )
     targets = np.array([index[label] for label in rows["label"]], dtype=np.int64)
-    counts = kept.loc[kept["split"] == "train", "label"].value_counts()
+    counts = usable(checked, "train")["label"].value_counts()
     seen = [int(counts.get(label, 0)) for label in classes]
     return HeldOut(rows, targets, classes, int(np.argmax(seen)) if any(seen) else None)
 

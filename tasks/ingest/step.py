@@ -31,6 +31,10 @@ def run(ws: Workspace, params: IngestParams, seed: int) -> IngestRecord:  # noqa
         what = "is a file, not a folder" if ws.raw.exists() else "is missing"
         raise BadData(f"{ws.raw} {what}; put one folder of images for each class there")
     source = find_table(ws.raw, params.table)
+    if params.group and source is None:
+        raise BadData(
+            f"ingest.group is {params.group}, but there is no table with such a column; add data/raw/metadata.csv"
+        )
     table = read_table(source, params) if source else None
     listing = list_files(ws.raw, source)
     manifest = build_manifest(ws.raw, listing, table, params)

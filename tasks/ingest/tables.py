@@ -85,7 +85,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise BadData(f"{path} is no parquet table: {error}") from None
     if table.empty:
         raise BadData(f"{path} has no rows")
-    return table
+    return table.reset_index(drop=True)  # a shuffled or filtered frame keeps its old index in the file
 
 
 def _texts(values: pd.Series) -> pd.Series:

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from tasks.backbone.weights import backbone_ref
-from tasks.contracts.images import Undecodable, decode
+from tasks.contracts.images import Undecodable, decode, decoder_warnings_off
 from tasks.contracts.prepared import Pixels
 from tasks.register.bundle import Bundle
 from tasks.train.predictor import predict
+
+IN_MEMORY = 512  # images at once
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,14 @@ class Prediction:
 
 def predict_files(bundle: Bundle, paths: list[Path]) -> list[Prediction]:
     """A prediction for each path, in order; a file that cannot be decoded gets a problem and stops nothing."""
+    found: list[Prediction] = []
+    with decoder_warnings_off():
+        for start in range(0, len(paths), IN_MEMORY):
+            found += _predict_some(bundle, paths[start : start + IN_MEMORY])
+    return found
+
+
+def _predict_some(bundle: Bundle, paths: list[Path]) -> list[Prediction]:
     side = int(bundle.record["preprocessing"]["prepared_px"])
     decoded = [_read(path, side) for path in paths]
     images = [pixels for pixels in decoded if not isinstance(pixels, str)]

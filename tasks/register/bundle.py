@@ -51,7 +51,7 @@ def card(record: BundleRecord) -> str:
     """The model card: what a person who finds this folder needs to know, in Markdown."""
     model, accuracy = record.model, record.test_accuracy
     backbone = model["backbone"]
-    found = "".join(f"- {f.severity}: {f.message}\n" for f in record.findings) or "- none\n"
+    found = "".join(f"- {f.severity}: {_inert(f.message)}\n" for f in record.findings) or "- none\n"
     files = "".join(f"- `{path}`: sha256 `{digest}`\n" for path, digest in sorted(record.data.items()))
     return (
         f"# Image classifier\n\n"

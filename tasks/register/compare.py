@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from tasks.contracts.files import read_table
+from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.predict.predict import predict_files
 from tasks.register.bundle import load_bundle
 from tasks.register.promotion import Correct, Decision, decide
-from tasks.train.data import usable
 
 
 def compare(ws: Workspace, champion: Path, champion_data: Path, margin: float) -> Decision:

@@ -5,7 +5,7 @@ cache; a version's is copied out of it on first use. Besides `flows/stages.py` t
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tasks.register.promotion import Decision
 MODEL = "model"
 CHAMPION = "champion"
 BUNDLE = "models/bundle"
+AUTHOR = {"author": "graft", "author_email": "graft@localhost"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Version:
     def name(self) -> str:
         """As people write it: `model@3`."""
         return f"{MODEL}@{self.number}"
+
+    @property
+    def title(self) -> str:
+        """The name, and whether it is the champion."""
+        return f"{self.name}, champion" if self.champion else self.name
 
 
 def versions(ws: Workspace) -> list[Version]:
@@ -77,18 +83,28 @@ def find_version(ws: Workspace, name: str = "") -> Version:
 
 
 def register(ws: Workspace, commit: str, note: dict[str, Any], decision: Decision) -> Version:
-    """Tag a saved run as the next version, and as champion where the decision says so."""
+    """Tag a saved run as the next version, and as champion where the decision says so.
+
+    `note` is kept in the tag: hashes of bundle and data, the resolved params, the test accuracy.
+    """
     import gto.api
 
     number = max((v.number for v in versions(ws)), default=0) + 1
-    author = {"author": "graft", "author_email": "graft@localhost"}
     note = {**note, "decision": asdict(decision)}
     message = json.dumps(note, sort_keys=True)
     tag = f"v{number}.0.0"
-    gto.api.register(str(ws.root), MODEL, commit, version=tag, message=message, **author)
-    if decision.promote:
-        gto.api.assign(str(ws.root), MODEL, CHAMPION, version=tag, message=decision.why, **author)
-    return Version(number, commit, datetime.now(UTC).isoformat(timespec="seconds"), decision.promote, note)
+    gto.api.register(str(ws.root), MODEL, commit, version=tag, message=message, **AUTHOR)
+    version = Version(number, commit, datetime.now(UTC).isoformat(timespec="seconds"), False, note)
+    return crown(ws, version) if decision.promote else version
+
+
+def crown(ws: Workspace, version: Version) -> Version:
+    """Name a version champion, with the reason that its decision noted."""
+    import gto.api
+
+    why = version.note["decision"]["why"]
+    gto.api.assign(str(ws.root), MODEL, CHAMPION, version=f"v{version.number}.0.0", message=why, **AUTHOR)
+    return replace(version, champion=True)
 
 
 def bundle_of(ws: Workspace, version: Version) -> Path:

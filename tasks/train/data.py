@@ -17,6 +17,7 @@ from tasks.contracts.errors import BadData
 from tasks.contracts.files import read_table
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.records import BackboneRef
+from tasks.contracts.samples import usable
 
 Augment = Callable[[Pixels, int], Pixels]
 
@@ -43,20 +44,16 @@ class Batch:
     weights: Tensor
 
 
-def usable(checked: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The images of a split that no check took out, in an order that does not depend on paths."""
-    kept = checked[(checked["verdict"] != "quarantine") & (checked["split"] == split)]
-    return kept.sort_values(["sha256", "path"], ignore_index=True)
-
-
 def load_samples(checked: pd.DataFrame, weights: Path, split: str, classes: tuple[str, ...]) -> Samples:
     """The samples of `split`, with the weights that `data/weights.parquet` gives them.
 
-    Raises BadData where the split is empty.
+    Raises BadData where the split is empty, or holds a class that train does not.
     """
     kept = usable(checked, split)
     if kept.empty:
         raise BadData(f"no usable image is in the {split} split; add images or change quality.splits in params.yaml")
+    if unknown := sorted(set(kept["label"]) - set(classes)):
+        raise BadData(f"{split} holds images of {', '.join(unknown)}, train does not; add training images of it")
     by_hash = read_table(weights).set_index("sha256")["weight"]
     index = {label: i for i, label in enumerate(classes)}
     return Samples(
@@ -125,7 +122,7 @@ Batches = ImageBatches | FeatureBatches
 
 
 def split_evenly(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """`order` in batches of at most `batch_size` whose sizes differ by at most one.
+    """`order` in batches of at most `batch_size`, three or more, whose sizes differ by at most one.
 
     So no batch of a single image is left over, which batch normalisation could not train on.
     """

@@ -68,6 +68,8 @@ def fit(module: nn.Module, groups: list[ParameterGroup], train: Batches, val: Ba
             set_modes(module, modes)
             loss = _train_epoch(module, optimizer, train, recipe, epoch)
             val_loss, val_accuracy = _validate(module, val, recipe.device)
+            if not math.isfinite(val_loss):
+                raise BadData(f"the val loss is no number at epoch {epoch + 1}; lower train.learning_rate")
             history.append(Epoch(epoch + 1, loss, val_loss, val_accuracy))
             if epoch == 0 or val_loss < history[best].val_loss:
                 best, best_state = epoch, copy.deepcopy(module.state_dict())

@@ -15,8 +15,9 @@ from tasks.contracts.params import TrainParams
 from tasks.contracts.prepared import Pixels, open_prepared
 from tasks.contracts.progress import say
 from tasks.contracts.records import BackboneRef, ModelRecord, read_json
+from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
-from tasks.train.data import FeatureBatches, ImageBatches, Samples, load_samples, usable
+from tasks.train.data import FeatureBatches, ImageBatches, Samples, load_samples
 from tasks.train.loop import Fitted, Recipe, choose_device, fit
 from tasks.train.model import count_parameters, fresh_net, save_model
 from tasks.train.strategies import (

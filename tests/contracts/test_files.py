@@ -70,13 +70,22 @@ def test_a_broken_table_says_which_and_what_to_do(tmp_path, content):
         read_table(path)
 
 
-def test_a_workspace_is_found_from_below(tmp_path):
+def test_a_workspace_is_found_from_below(tmp_path, monkeypatch):
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "params.yaml").touch()
     below = tmp_path / "data" / "raw"
     below.mkdir(parents=True)
-    assert find_workspace(below) == Workspace(tmp_path.resolve())
-    assert find_workspace(below).checked == tmp_path.resolve() / "data" / "checked.parquet"
+    monkeypatch.chdir(below)
+    assert find_workspace(None) == Workspace(tmp_path.resolve())
+    assert find_workspace(None).checked == tmp_path.resolve() / "data" / "checked.parquet"
+
+
+def test_a_named_folder_must_itself_be_the_workspace(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "params.yaml").touch()
+    assert find_workspace(tmp_path) == Workspace(tmp_path.resolve())
+    with pytest.raises(BadUsage, match="typo is no workspace"):
+        find_workspace(tmp_path / "typo")
 
 
 def test_a_folder_that_is_no_workspace_says_how_to_make_one(tmp_path):

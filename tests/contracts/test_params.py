@@ -23,6 +23,12 @@ def test_unknown_key_names_the_nearest(tmp_path):
         load_params(written(tmp_path, "train: {epoch: 3}"))
 
 
+@pytest.mark.parametrize(("text", "key"), [("train: {stratgy: x}", "strategy"), ("augment: {polcy: x}", "policy")])
+def test_a_key_that_starts_like_a_type_is_still_named(tmp_path, text, key):
+    with pytest.raises(BadUsage, match=f"did you mean {key}"):
+        load_params(written(tmp_path, text))
+
+
 def test_every_problem_is_listed_at_once(tmp_path):
     with pytest.raises(BadUsage) as caught:
         load_params(written(tmp_path, "seed: a\ntrain: {dropout: no, learning_rate: -1, epoch: 1}\n"))
@@ -37,7 +43,7 @@ def test_every_problem_is_listed_at_once(tmp_path):
         "train: {epochs: 0}",
         "train: {epochs: 2.5}",
         "train: {learning_rate: .nan}",
-        "train: {batch_size: 1}",
+        "train: {batch_size: 2}",
         "augment: {horizontal_flip: 1}",
         "quality: {splits: {train: 0.9}}",
         "ingest: {table: ../elsewhere.csv}",

@@ -1,6 +1,7 @@
 """What a user meets at the door: answers, refusals, exit codes."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -118,6 +119,41 @@ def test_a_link_that_leaves_the_data_folder_is_refused_before_dvc_copies_it(caps
     assert "link.png" in line
 
 
+def test_a_pipe_is_refused_before_dvc_hangs_on_it(capsys, tmp_path):
+    ws = init(tmp_path / "ws", write_images(tmp_path / "photos", 2))
+    os.mkfifo(ws.raw / "circles" / "pipe.png")
+    code, line = refused(capsys, "--workspace", ws.root, "run")
+    assert code == 3
+    assert "pipe.png is a pipe" in line
+
+
+def test_groups_without_a_table_are_refused(capsys, tmp_path):
+    ws = init(tmp_path / "ws", write_images(tmp_path / "photos", 2))
+    ws.params.write_text("ingest: {group: patient}\n")
+    code, line = refused(capsys, "--workspace", ws.root, "stage", "ingest")
+    assert code == 3
+    assert "patient" in line
+
+
+def test_a_shuffled_parquet_table_keeps_labels_with_their_files(tmp_path):
+    import pandas as pd
+
+    ws = init(tmp_path / "ws", write_images(tmp_path / "photos", 4))
+    paths = sorted(path.relative_to(ws.raw).as_posix() for path in ws.raw.rglob("*.png"))
+    table = pd.DataFrame({"path": paths, "label": [path.split("/")[0] for path in paths]})
+    table.sample(frac=1, random_state=0).to_parquet(ws.raw / "metadata.parquet")
+    assert main(["--workspace", str(ws.root), "stage", "ingest"]) == 0
+    manifest = pd.read_parquet(ws.manifest)
+    assert list(manifest["label"]) == [path.split("/")[0] for path in manifest["path"]]
+
+
+def test_a_params_file_that_lacks_a_section_is_refused_before_anything_runs(capsys, empty):
+    empty.params.write_text("seed: 1\n")
+    code, line = refused(capsys, "--workspace", empty.root, "run")
+    assert code == 2
+    assert "ingest" in line
+
+
 def test_a_second_run_at_once_is_told_who_holds_the_workspace(capsys, empty):
     from flows.stages import only_run
 
@@ -150,9 +186,52 @@ def test_init_overwrites_nothing(capsys, tmp_path):
     assert "is there already" in line
 
 
-@pytest.mark.parametrize("data", ["nowhere", "file.txt"])
+def test_init_commits_only_its_own_files_in_a_repository_that_has_others(tmp_path):
+    from flows.workspaces import git
+    from tests.flows.conftest import commit
+
+    ws = Workspace(tmp_path)
+    git(ws, "init", "--quiet")
+    (tmp_path / "notes.txt").write_text("mine")
+    commit(ws, "mine")
+    (tmp_path / ".env").write_text("SECRET=1")
+    init(tmp_path, write_images(tmp_path.parent / f"{tmp_path.name} photos", 2))
+    committed = git(ws, "ls-tree", "-r", "--name-only", "HEAD").splitlines()
+    assert {"dvc.yaml", "params.yaml", ".dvc/config", "notes.txt"} <= set(committed)
+    assert ".env" not in committed
+    assert not [name for name in committed if name.startswith("data/raw")]
+
+
+def test_init_leaves_stages_of_the_user_alone(tmp_path):
+    from ruamel.yaml import YAML
+
+    ws = init(tmp_path / "ws")
+    path = ws.root / "dvc.yaml"
+    pipeline = YAML().load(path.read_text())
+    pipeline["stages"]["mine"] = {"cmd": "true", "deps": ["data/raw"]}
+    pipeline["stages"]["ingest"]["cmd"] = "graft stage ingest --results-version 0"
+    with path.open("w") as file:
+        YAML().dump(pipeline, file)
+    init(ws.root)
+    stages = YAML().load(path.read_text())["stages"]
+    assert stages["mine"]["cmd"] == "true"
+    assert stages["ingest"]["cmd"] == "graft stage ingest --results-version 1"
+
+
+def test_a_class_called_demo_is_data_like_any_other(tmp_path):
+    from flows.stages import track_raw
+
+    photos = write_images(tmp_path / "photos", 2)
+    (photos / "circles").rename(photos / "demo")
+    ws = init(tmp_path / "ws", photos)
+    track_raw(ws)
+    assert "nfiles: 6" in (ws.root / "data" / "raw.dvc").read_text()
+
+
+@pytest.mark.parametrize("data", ["nowhere", "file.txt", "empty"])
 def test_init_with_bad_data_makes_nothing(capsys, tmp_path, data):
     (tmp_path / "file.txt").touch()
+    (tmp_path / "empty").mkdir()
     code, line = refused(capsys, "init", tmp_path / "ws", "--data", tmp_path / data)
     assert code == 3
     assert data in line

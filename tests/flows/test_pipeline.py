@@ -98,7 +98,7 @@ def test_a_param_of_training_reruns_training_and_what_follows(workspace):
     override(workspace.params, ["train.dropout=0.3"])
     outcomes = run_stages(workspace)
     assert did(outcomes) == {name: "ran" if name in RAN_AFTER_TRAIN else "skipped" for name in STAGES}
-    assert outcomes["train"].why == "train.dropout is modified"
+    assert outcomes["train"].why == "train.dropout: 0.2 -> 0.3"
     override(workspace.params, ["train.dropout=0.2"])
     assert did(run_stages(workspace)) == {name: "restored" if name in RAN_AFTER_TRAIN else "skipped" for name in STAGES}
 
@@ -153,6 +153,31 @@ def test_data_that_changes_under_a_stage_is_caught(workspace, monkeypatch):
     monkeypatch.setattr(tasks.ingest.step, "run", run_and_write)
     with pytest.raises(BadData, match="data/raw changed while ingest ran"):
         bring_up_to_date(workspace, "ingest")
+
+
+def test_status_tells_what_would_run_and_what_follows_it(workspace):
+    override(workspace.params, ["select.folds=4"])
+    reasons = stale_stages(workspace)
+    assert reasons["select"] == "select.folds: 3 -> 4"
+    assert reasons["train"] == "it follows select"
+    assert not any(reasons[name] for name in ("ingest", "quality", "bias", "augment"))
+
+
+def test_a_version_that_was_cut_off_before_its_crown_gets_it_from_the_next_run(workspace):
+    from flows.publish import publish
+    from flows.workspaces import git
+
+    git(workspace, "tag", "--delete", "model#champion#1")
+    assert publish(workspace).title == "model@1, champion"
+    assert "model#champion#1" in git(workspace, "tag")
+
+
+def test_a_version_notes_the_whole_params(finished):
+    from tasks.contracts.params import load_params
+    from tasks.register.registry import find_version
+
+    params = load_params(finished.params).model_dump(mode="json", by_alias=True)
+    assert find_version(finished).note["params"] == params
 
 
 def test_a_tampered_output_is_made_again(workspace):

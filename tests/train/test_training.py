@@ -168,12 +168,13 @@ def test_augmentation_depends_on_sample_and_epoch_not_on_order():
     assert len({seeds[0] for seeds in seen.values()}) == len(samples)
 
 
-@given(st.integers(2, 500), st.integers(2, 64))
+@given(st.integers(2, 500), st.integers(3, 64))
 def test_batches_cover_every_sample_once_and_none_is_a_single_image(images, batch_size):
     parts = split_evenly(np.arange(images), batch_size)
     assert np.array_equal(np.concatenate(parts), np.arange(images))
     sizes = [len(part) for part in parts]
     assert max(sizes) <= batch_size
+    assert min(sizes) > 1
     assert max(sizes) - min(sizes) <= 1
 
 
