@@ -1,5 +1,7 @@
 """What follows a finished run: the run is saved, its bundle becomes a version, and perhaps the champion."""
 
+from importlib import metadata
+
 from flows.stages import bundle_hash, raw_hash, save_run
 from tasks.contracts.params import load_params
 from tasks.contracts.progress import doing
@@ -7,6 +9,8 @@ from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.register.promotion import FIRST, Decision
 from tasks.register.registry import Version, bundle_of, crown, data_of, register, versions
+
+LIBRARIES = ("graft", "albumentations", "numpy", "pandas", "pillow", "scikit-learn", "torch", "torchvision")
 
 
 def publish(ws: Workspace) -> Version:
@@ -24,6 +28,7 @@ def publish(ws: Workspace) -> Version:
         "bundle": bundle_hash(ws),
         "data": raw_hash(ws),
         "params": params,
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
     }
     return register(ws, commit, note, decision)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tasks.backbone.features import best_device
 from tasks.backbone.network import memory_format
 from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BadData, BadEnvironment
@@ -49,7 +50,7 @@ def choose_device(wanted: str) -> torch.device:
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise BadEnvironment("train.device is cuda, but torch finds no CUDA GPU here; use --set train.device=auto")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    return best_device() if wanted == "auto" else torch.device(wanted)
 
 
 def fit(module: nn.Module, groups: list[ParameterGroup], train: Batches, val: Batches, recipe: Recipe) -> Fitted:

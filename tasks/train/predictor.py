@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tasks.backbone.features import best_device
 from tasks.backbone.network import TransferNet, memory_format, to_input
 from tasks.backbone.threads import fitting_threads
 from tasks.backbone.weights import backbone_ref
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import progress
 from tasks.contracts.records import BackboneRef
-from tasks.train.loop import choose_device
 from tasks.train.model import load_model
 
 BATCH = 64
@@ -30,7 +30,7 @@ def predict_folder(folder: Path, pixels: Pixels) -> NDArray[np.float32]:
 @torch.inference_mode()
 def predict(net: TransferNet, backbone: BackboneRef, pixels: Pixels) -> NDArray[np.float32]:
     """Probabilities (n, classes), float32, of prepared `pixels` (n, side, side, 3); full precision throughout."""
-    device = choose_device("auto")
+    device = best_device()
     net.to(device).to(memory_format=memory_format(device)).eval()
     found = np.empty((len(pixels), net.classes), np.float32)
     starts = range(0, len(pixels), BATCH)

@@ -11,6 +11,7 @@ from typing import TypedDict
 from torch import nn
 from torch.nn import Parameter
 
+from tasks.backbone.features import state_sha256
 from tasks.backbone.network import TransferNet
 from tasks.contracts.errors import BadUsage, GraftError
 from tasks.contracts.params import TrainParams
@@ -102,12 +103,7 @@ def parameter_groups(net: TransferNet, rate: float, weight_decay: float) -> list
 
 def fingerprint(modules: Iterable[nn.Module]) -> str:
     """A hash of every parameter and buffer, batch-norm statistics included."""
-    digest = hashlib.sha256()
-    for module in modules:
-        for name, tensor in module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256("".join(state_sha256(module) for module in modules).encode()).hexdigest()
 
 
 def require_unmoved(before: str, after: str) -> None:

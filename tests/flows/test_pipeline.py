@@ -85,11 +85,12 @@ def test_repro_in_a_fresh_workspace_gives_the_same_hashes_and_leaves_a_run_nothi
 def test_the_stages_of_dvc_yaml_ask_for_the_results_that_the_steps_make():
     import importlib
 
+    from flows import cli
     from flows.stages import STEPS
     from flows.workspaces import template
 
     stages = YAML(typ="safe").load((template() / "dvc.yaml").read_text())["stages"]
-    assert list(stages) == list(STEPS)
+    assert list(stages) == list(STEPS) == list(cli.STAGES)
     for name, stage in stages.items():
         assert stage["cmd"] == f"graft stage {name} --results-version {importlib.import_module(STEPS[name]).VERSION}"
 
@@ -172,12 +173,14 @@ def test_a_version_that_was_cut_off_before_its_crown_gets_it_from_the_next_run(w
     assert "model#champion#1" in git(workspace, "tag")
 
 
-def test_a_version_notes_the_whole_params(finished):
+def test_a_version_notes_the_whole_params_and_the_libraries(finished):
     from tasks.contracts.params import load_params
     from tasks.register.registry import find_version
 
     params = load_params(finished.params).model_dump(mode="json", by_alias=True)
-    assert find_version(finished).note["params"] == params
+    note = find_version(finished).note
+    assert note["params"] == params
+    assert {"graft", "torch", "albumentations"} <= set(note["libraries"])
 
 
 def test_a_tampered_output_is_made_again(workspace):
