@@ -173,6 +173,23 @@ def test_a_version_that_was_cut_off_before_its_crown_gets_it_from_the_next_run(w
     assert "model#champion#1" in git(workspace, "tag")
 
 
+def test_the_next_version_is_held_against_the_champion_on_the_promotion_split(workspace):
+    from flows.publish import publish
+    from tasks.contracts.samples import usable
+    from tasks.register.registry import bundle_of, find_version, versions
+
+    override(workspace.params, ["train.learning_rate=1e-6"])  # learns nothing
+    run_stages(workspace)
+    version = publish(workspace)
+    decision = version.note["decision"]
+    assert (version.title, decision["promote"]) == ("model@2", False)
+    assert decision["candidate"] < decision["champion"]
+    assert decision["images"] == len(usable(pd.read_parquet(workspace.checked), "promotion"))
+    assert find_version(workspace).number == 1
+    weights = [(bundle_of(workspace, v) / "weights.safetensors").read_bytes() for v in versions(workspace)]
+    assert weights[0] != weights[1] == (workspace.bundle / "weights.safetensors").read_bytes()
+
+
 def test_a_version_notes_the_whole_params_and_the_libraries(finished):
     from tasks.contracts.params import load_params
     from tasks.register.registry import find_version
