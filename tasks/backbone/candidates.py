@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.backbone.catalog import Entry, embedded_entries, find_entry, local_entry, weights_folder
+from tasks.backbone.catalog import Entry, embedded_entries, find_entry, local_entry, torchvision_entries, weights_folder
 from tasks.backbone.download import CannotDownload, NotServed, fetch
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.params import LocalBackbone
@@ -12,6 +12,7 @@ from tasks.contracts.records import LeftOut
 
 # the report holds no more of it: the words of a network error differ from run to run, and DVC hashes the report
 UNREACHABLE = "it could not be downloaded"
+MOST_UNASKED = 150e6  # parameters: a larger cached network competes only when it is named
 TO_DOWNLOAD = ("resnet18", "mobilenet_v3_large", "resnet50")  # photographs deserve ImageNet weights
 
 
@@ -32,14 +33,15 @@ def named_entries(candidates: Sequence[str | LocalBackbone], root: Path, offline
 
 
 def default_entries(offline: bool) -> tuple[tuple[Entry, ...], tuple[LeftOut, ...]]:
-    """The embedded backbones, and of TO_DOWNLOAD what is here or can be downloaded; and what cannot, with the reason.
+    """The embedded backbones, what torch has cached, and of TO_DOWNLOAD what can be had; and what cannot, with why.
 
     Once the network has said no, nothing more is asked of it. Raises BadUsage on a mirror that is no address.
     """
     folder = weights_folder()
     found, left_out = list(embedded_entries()), []
     refused = "the network is switched off" if offline else ""
-    for entry in (find_entry(name, folder) for name in TO_DOWNLOAD):
+    cached = [one.name for one in torchvision_entries(folder) if one.is_here and one.parameters <= MOST_UNASKED]
+    for entry in (find_entry(name, folder) for name in dict.fromkeys((*TO_DOWNLOAD, *cached))):
         try:
             if refused and not entry.is_here:
                 raise CannotDownload(refused, refused)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import save_file
 
-from tasks.backbone.catalog import embedded_entries
+from tasks.backbone.catalog import embedded_entries, find_entry, weights_folder
 from tasks.backbone.step import run
 from tasks.backbone.weights import backbone_ref, build_backbone, build_network
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, BrokenArtifact, GateRefused
@@ -185,3 +185,11 @@ def test_second_run_reads_features_from_the_cache(ws):
     assert sorted((ws.cache / "features").rglob("*.safetensors")) == shards
     assert len(shards) == len(embedded_entries())
     assert json.loads(ws.selection.read_text())["schema_version"] == 1
+
+
+def test_what_torch_has_cached_competes_unasked_and_must_be_what_its_name_promises(ws):
+    file = find_entry("shufflenet_v2_x0_5", weights_folder()).file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"not these weights")
+    with pytest.raises(BrokenArtifact, match=r"not the weights of shufflenet_v2_x0_5.*delete it"):
+        run(ws, OFFLINE, 0)
