@@ -92,8 +92,15 @@ def test_a_waiver_for_an_unknown_rule_names_the_rules() -> None:
 
 
 def test_the_door_is_open_after_a_pass_and_after_a_waiver(tmp_path: Path) -> None:
-    write_record(tmp_path / "gate.json", judge(GateParams()))
-    gate.require_open(tmp_path / "gate.json")
+    path = tmp_path / "gate.json"
+    write_record(path, judge(GateParams()))
+    gate.require_open(path)
+    write_record(path, judge(GateParams(min_train_images=50)))
+    with pytest.raises(GateRefused):
+        gate.require_open(path)
+    waiver = WaiverParams(rule="min_train_images", reason="more come in May", by="Ada")
+    write_record(path, judge(GateParams(min_train_images=50, waivers=(waiver,))))
+    gate.require_open(path)
 
 
 def test_the_closed_door_says_in_one_line_what_fails_and_how_to_waive(tmp_path: Path) -> None:
