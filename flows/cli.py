@@ -71,7 +71,9 @@ def parser() -> Parser:
     init.add_argument("folder", type=Path, metavar="DIR")
     source = init.add_mutually_exclusive_group()
     source.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="images to copy to data/raw, a folder for each class"
+        "--data",
+        metavar="SRC",
+        help="images to copy to data/raw: a folder with one for each class, an archive, or an address of either",
     )
     source.add_argument("--demo", action="store_true", help="real images that come with graft's libraries")
     init.set_defaults(command=commands.init)

@@ -19,6 +19,7 @@ from tasks.contracts.files import write_text
 from tasks.contracts.params import load_params
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
+from tasks.ingest.names import has_control, is_text
 
 STEPS = {
     "ingest": "tasks.ingest.step",
@@ -284,4 +285,4 @@ def _untrackable(path: Path, root: Path) -> str:
         return "is a pipe, socket or device"
     if not os.access(path, os.R_OK):
         return "may not be read"
-    return "" if path.name.isprintable() else "has a name that is not printable text"
+    return "" if is_text(path.name) and not has_control(path.name) else "has a name that is not printable text"

@@ -9,32 +9,41 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flows.stages import make_repository
-from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
+from tasks.contracts.errors import BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import replacing
-from tasks.contracts.progress import progress, say
+from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
+from tasks.ingest.origins import LocalFolder, Origin, bring, find_origin
 
-FILES = ("dvc.yaml", "params.yaml", ".dvcignore", "data/.gitignore", "models/.gitignore", "reports/.gitignore")
+FILES = (
+    "dvc.yaml",
+    "params.yaml",
+    "decisions.csv",
+    ".dvcignore",
+    "data/.gitignore",
+    "models/.gitignore",
+    "reports/.gitignore",
+)
 SCAFFOLD = (*FILES, ".dvc/config", ".dvc/.gitignore")
 AUTHOR = ("-c", "user.name=graft", "-c", "user.email=graft@localhost")
 
 
-def init(folder: Path, data: Path | None = None, *, demo: bool = False) -> Workspace:
+def init(folder: Path, data: str | Path | None = None, *, demo: bool = False) -> Workspace:
     """Make `folder` a workspace, or bring graft's stages in an old one's `dvc.yaml` up to date.
 
-    Nothing of the user's is overwritten, and nothing but graft's own files is committed. `data` is a folder that is
-    copied to `data/raw`; with `demo`, the demo's images are made there instead.
-    Raises BadUsage or BadData before anything is written.
+    Nothing of the user's is overwritten, and nothing but graft's own files is committed. `data` is a folder, an archive
+    or an address of either, copied to `data/raw`; with `demo`, the demo's images are made there instead.
+    Raises BadUsage, BadData or BadEnvironment before anything is written; where data fail on the way, there is a
+    workspace without any.
     """
     ws = Workspace(folder.resolve())
-    if data is not None:
-        _require_folder(data, ws)
+    origin = _origin(str(data), ws) if data is not None else None
     _write_template(ws)
     _make_repositories(ws)
     if demo and not ws.raw.exists():
         _make_demo(ws)
-    elif data is not None:
-        _copy_data(data, ws.raw)
+    elif origin is not None:
+        bring(origin, ws.raw)
     _commit_scaffold(ws)
     return ws
 
@@ -85,15 +94,13 @@ def identity(ws: Workspace) -> tuple[str, ...]:
     return ()
 
 
-def _require_folder(data: Path, ws: Workspace) -> None:
-    if not data.is_dir():
-        raise BadData(f"--data {data} is {'a file, not a folder' if data.exists() else 'not there'}")
-    if not any(path.is_file() for path in data.rglob("*")):
-        raise BadData(f"--data {data} holds no file")
+def _origin(data: str, ws: Workspace) -> Origin:
     if ws.raw.exists():
         raise BadUsage(f"{ws.raw} is there already; add files to it, or init another folder")
-    if ws.root.is_relative_to(data.resolve()):
+    origin = find_origin(data)
+    if isinstance(origin, LocalFolder) and ws.root.is_relative_to(origin.path.resolve()):
         raise BadUsage(f"--data {data} holds the workspace {ws.root} itself; choose a folder outside it")
+    return origin
 
 
 def _write_template(ws: Workspace) -> None:
@@ -122,16 +129,6 @@ def _make_demo(ws: Workspace) -> None:
     say(f"making the demo's images in {ws.raw}")
     with replacing(ws.raw) as part:
         make_demo(part, seed=0)
-
-
-def _copy_data(data: Path, raw: Path) -> None:
-    files = sorted(path for path in data.rglob("*") if path.is_file() or path.is_symlink())
-    with replacing(raw) as part:
-        part.mkdir()
-        for path in progress(files, len(files), f"copying {data}", "files"):
-            target = part / path.relative_to(data)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target, follow_symlinks=False)
 
 
 def _commit_scaffold(ws: Workspace) -> None:

@@ -3,11 +3,16 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from tasks.contracts.environment import prepare_environment
+from tasks.contracts.images import THUMBNAIL_PX, Decoded
+from tasks.contracts.prepared import Store, checksum_of
+from tasks.contracts.workspace import Workspace
 
 prepare_environment()
 os.environ["GRAFT_OFFLINE"] = "1"
@@ -37,6 +42,19 @@ def write_images(folder: Path, each: int, seed: int = 0) -> Path:
         for i in range(each):
             Image.fromarray(draw(label, rng)).save(folder / label / f"{seed}_{i:03}.png")
     return folder
+
+
+def store_pixels(ws: Workspace, table: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
+    """Put `pixels` (n, side, side, 3), one for each row, into the cache; the table comes back with what pins them."""
+    side = pixels.shape[1]
+    store = Store(ws.prepared, side)
+    with store.writing():
+        for sha256, picture in zip(table["sha256"], pixels, strict=True):
+            thumbnail = cv2.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX))
+            store.add(
+                sha256, Decoded(picture, picture[..., 0], thumbnail, side, side, "RGB", "PNG", False, float("nan"))
+            )
+    return table.assign(prepared_px=side, pixels_crc32=[checksum_of(picture) for picture in pixels])
 
 
 @pytest.fixture

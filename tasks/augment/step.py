@@ -7,9 +7,9 @@ from tasks.augment.policy import Augmentation, describe, digest_of, make_policy,
 from tasks.augment.sheet import Row, contact_sheet
 from tasks.bias.gate import require_open
 from tasks.contracts.errors import BadData
-from tasks.contracts.files import read_table, replacing, write_record
+from tasks.contracts.files import replacing, write_record
 from tasks.contracts.params import AugmentParams
-from tasks.contracts.prepared import open_prepared
+from tasks.contracts.prepared import open_checked
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 
@@ -24,9 +24,9 @@ def run(ws: Workspace, params: AugmentParams, seed: int) -> Augmentation:
     Raises GateRefused where the gate is closed, BadData where no training image is usable.
     """
     require_open(ws.gate)
-    pixels = open_prepared(ws.prepared)
+    checked, pixels = open_checked(ws)
     policy = make_policy(params, pixels.shape[1])
-    shown = _shown(read_table(ws.checked))
+    shown = _shown(checked)
     rows = []
     for label, row, sha256 in zip(shown["label"], shown["pixels"], shown["sha256"], strict=True):
         original = np.array(pixels[row])

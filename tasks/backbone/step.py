@@ -15,9 +15,9 @@ from tasks.backbone.scores import Probe, assign_folds, probe_scores, settle_batc
 from tasks.backbone.weights import build_network, open_entry
 from tasks.bias.gate import require_open
 from tasks.contracts.errors import BadData, BadEnvironment
-from tasks.contracts.files import read_table, write_record
+from tasks.contracts.files import write_record
 from tasks.contracts.params import SelectParams
-from tasks.contracts.prepared import open_prepared
+from tasks.contracts.prepared import open_checked
 from tasks.contracts.progress import say
 from tasks.contracts.records import Candidate, Finding, LeftOut, SelectionReport, Statistic
 from tasks.contracts.samples import usable
@@ -25,7 +25,7 @@ from tasks.contracts.workspace import Workspace
 from tasks.evaluate.comparison import accuracy_difference
 from tasks.evaluate.metrics import wilson
 
-VERSION = 1
+VERSION = 2
 PROBE_IMAGES = 2000  # tell two backbones apart to about two points; more cost more and change no choice
 _LEAST_OF_CLASS = 10
 _RESAMPLES = 2000
@@ -72,7 +72,7 @@ def run(ws: Workspace, params: SelectParams, seed: int) -> SelectionReport:
 
 def _read_sample(ws: Workspace, folds: int, seed: int) -> Sample:
     """At most about PROBE_IMAGES, the first of each class in the order of their hashes, so few change with new data."""
-    checked = read_table(ws.checked)
+    checked, pixels = open_checked(ws)
     train = usable(checked, "train")
     by_class = train.groupby("label")
     limit = np.ceil(by_class["label"].transform("size") * min(1.0, PROBE_IMAGES / max(len(train), 1)))
@@ -80,10 +80,10 @@ def _read_sample(ws: Workspace, folds: int, seed: int) -> Sample:
     if seen["label"].nunique() < 2:
         raise BadData("the train split has usable images of fewer than two classes; reports/quality.json says why")
     targets = pd.factorize(seen["label"], sort=True)[0].astype(np.int64)
-    groups = seen["group"].astype(object).where(seen["group"].notna(), seen["sha256"])
+    groups = seen["component"]  # near-duplicates and images of one group: never on both sides of a fold
     if groups.nunique() < 2:
-        raise BadData("all training images are of one group, so nothing can be held out; change ingest.group")
-    rows = Rows(open_prepared(ws.prepared), seen["pixels"].to_numpy(np.int64))
+        raise BadData("all training images belong together, so nothing can be held out; change ingest.group")
+    rows = Rows(pixels, seen["pixels"].to_numpy(np.int64))
     fold_of = assign_folds(targets, groups.astype(str).tolist(), folds, seed)
     return Sample(rows, tuple(seen["sha256"]), targets, fold_of, len(train))
 

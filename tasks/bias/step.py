@@ -6,9 +6,9 @@ import pandas as pd
 from tasks.bias import association, gate, overlay, representation, shortcuts
 from tasks.contracts import samples
 from tasks.contracts.errors import BadData
-from tasks.contracts.files import read_table, write_record, write_table
+from tasks.contracts.files import write_record, write_table
 from tasks.contracts.params import BiasParams
-from tasks.contracts.prepared import open_prepared
+from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.progress import doing
 from tasks.contracts.records import BiasReport, Finding, GateReport, Statistic, read_json
 from tasks.contracts.workspace import Workspace
@@ -28,7 +28,7 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
     image, BadUsage on a waiver for an unknown rule.
     """
     gate.waivers_of(params.gate)  # a wrong one is refused before the work, not after
-    checked = read_table(ws.checked)
+    checked, pixels = open_checked(ws)
     usable = _usable(checked)
     classes = tuple(sorted(set(checked["label"].dropna().astype(str))))
     sizes = representation.split_sizes(usable, classes)
@@ -36,7 +36,7 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
     train = usable[usable["split"] == "train"].reset_index(drop=True)
     with doing("looking for what gives the label away"):
         associations = _associations(train, params.permutations, seed)
-        statistics, found = _shortcuts(ws, usable, params.permutations, seed)
+        statistics, found = _shortcuts(pixels, usable, params.permutations, seed)
     report = BiasReport(
         composition=representation.composition(usable, classes),
         imbalance_ratio=imbalance,
@@ -75,10 +75,9 @@ def _associations(train: pd.DataFrame, permutations: int, seed: int) -> tuple[St
 
 
 def _shortcuts(
-    ws: Workspace, usable: pd.DataFrame, permutations: int, seed: int
+    pixels: Pixels, usable: pd.DataFrame, permutations: int, seed: int
 ) -> tuple[tuple[Statistic, ...], list[Finding]]:
     """Trivial features, overlays and the trivial model. Test and promotion images are not looked at."""
-    pixels = open_prepared(ws.prepared)
     rng = np.random.default_rng([seed, _SAMPLE])
     # a picture that stands twice would count as evidence twice
     with_pixels = usable[usable["pixels"] >= 0].drop_duplicates(["pixels", "label"])

@@ -3,19 +3,25 @@
 The rule for each mode: 1-bit, grey and palette become RGB; 16-bit grey is divided by 257 (16-bit colour keeps its
 high bytes); transparency is composited over white; CMYK and YCbCr are converted without a colour profile; integers
 and floats of 32 bits are refused, for nothing says which of their values is white. EXIF orientation is turned.
+
+Pillow reads every header. The pixels of a JPEG come from simplejpeg: the same libjpeg-turbo and the same pixels, but
+its warnings are heard, so that damage is found which Pillow passes over.
 """
 
 import io
 import struct
+import threading
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,14 +29,19 @@ from tasks.contracts.errors import BadData
 from tasks.contracts.reasons import REASONS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # by content; of an animation the first frame
-PICTURE_PX = 256  # the longest that the short side of `Decoded.picture` gets
+PIXELS_VERSION = 2  # raised when equal bytes give other pixels than before: no cache of the old ones is read then
+GREY_PX = 256  # the longest that the short side of `Decoded.grey` gets
+THUMBNAIL_PX = 64
+_LARGE_PX = 16e6  # decoded whole, one such picture at a time: the threads of a scan would multiply its memory
+_ONE_LARGE = threading.Lock()
 
 RGB = NDArray[np.uint8]
+Grey = NDArray[np.uint8]
 
 _OTHER_FORMATS = (b"%PDF", b"%!PS", b"8BPS", b"SIMPLE  =", b"\0\0\1\0", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"qoif")
 _OUR_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
 _OUR_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82", b"GI": b";"}  # first two bytes -> the last
-_ORIENTATION = 0x0112
+_ORIENTATION, _EXIF_GPS = 0x0112, 0x8825
 _BROKEN = (SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 
 
@@ -45,14 +56,17 @@ class Undecodable(BadData):
 
 @dataclass(frozen=True)
 class Decoded:
-    """One image. `pixels` and `picture` are upright RGB; the rest describes the file before any change of size."""
+    """One image. The arrays are upright; the rest describes the file before any change of size."""
 
     pixels: RGB  # (side_px, side_px, 3): the centre square
-    picture: RGB  # (height, width, 3): all of it, short side at most PICTURE_PX, never enlarged
+    grey: Grey  # (height, width): Rec. 601 luma of all of it, short side at most GREY_PX, never enlarged
+    thumbnail: RGB  # (THUMBNAIL_PX, THUMBNAIL_PX, 3): all of it, whatever its aspect
     width: int  # upright
     height: int
     mode: str
     format: str
+    has_location: bool  # its metadata say where it was taken
+    jpeg_quality: float  # as the Independent JPEG Group counts, 1 to 100; NaN where the file is no JPEG
 
 
 def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
@@ -65,28 +79,30 @@ def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
     stored, mode = image.size, image.mode
     if stored[0] * stored[1] > max_megapixels * 1e6:
         raise Undecodable("too_many_pixels", f"{stored[0]} x {stored[1]}")
-    # a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice what is needed
-    needed = 2 * max(side_px, PICTURE_PX) / min(stored)
-    if image.format in ("JPEG", "MPO") and needed < 1:
-        image.draft(None, (int(stored[0] * needed) + 1, int(stored[1] * needed) + 1))
-    _load(image)
-    turn = _orientation(image)
-    rgb = _to_rgb(image)
+    with _ONE_LARGE if stored[0] * stored[1] > _LARGE_PX and image.format != "JPEG" else nullcontext():
+        rgb = _rgb(image, data, max(side_px, GREY_PX))
+    turn = _orientation(image)  # after the pixels: a PNG may name it behind them
+    rgb = _turned(rgb, turn)
     width, height = stored[::-1] if turn >= 5 else stored
     return Decoded(
-        pixels=_turned(_square(rgb, side_px), turn),
-        picture=_turned(_reduced(rgb), turn),
+        pixels=_square(rgb, side_px),
+        grey=_grey(rgb),
+        thumbnail=_resized(rgb, THUMBNAIL_PX, THUMBNAIL_PX),
         width=width,
         height=height,
         mode=mode,
         format="JPEG" if image.format == "MPO" else str(image.format),
+        has_location=_EXIF_GPS in _exif(image),
+        jpeg_quality=_jpeg_quality(image),
     )
 
 
-def stored_size(path: Path) -> tuple[int, int] | None:
-    """Width and height as the header gives them, without decoding; None where the file is no image."""
+def stored_size(file: Path | bytes) -> tuple[int, int] | None:
+    """Width and height as the header gives them, without decoding; None where it is no image or no regular file."""
+    if isinstance(file, Path) and not file.is_file():
+        return None
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(file if isinstance(file, Path) else io.BytesIO(file), formats=FORMATS) as image:
             return image.size
     except (OSError, *_BROKEN):
         return None
@@ -123,6 +139,47 @@ def _unopened(data: bytes) -> str:
     return "damaged" if data.endswith(_OUR_ENDS.get(data[:2], b"")) else "truncated"
 
 
+def _rgb(image: Image.Image, data: bytes, least_px: int) -> RGB:
+    """All pixels, not yet turned; a JPEG at 1/2, 1/4 or 1/8 where its short side stays at least `least_px`."""
+    if image.format in ("JPEG", "MPO"):
+        shrink = next((s for s in (8, 4, 2) if min(image.size) >= s * least_px), 1)
+        width, height = (-(-length // shrink) for length in image.size)
+        space = "CMYK" if image.mode == "CMYK" else "RGB"
+        pixels = _strictly(data, space, width, height, shrink)
+        if space == "RGB":
+            return pixels
+        image.draft(None, (width, height))  # Pillow knows whose CMYK is stored inverted
+    else:
+        _refuse_damage(data, str(image.format))
+    _load(image)
+    return np.asarray(_to_rgb(image))
+
+
+def _strictly(data: bytes, space: str, width: int, height: int, shrink: int) -> RGB:
+    """Decode a JPEG; whatever libjpeg warns of is damage."""
+    try:
+        return cast(RGB, simplejpeg.decode_jpeg(data, space, False, False, height, width, shrink))
+    except ValueError as error:
+        raise Undecodable("truncated" if "end of JPEG file" in str(error) else "damaged", str(error)) from None
+
+
+def _refuse_damage(data: bytes, format_: str) -> None:
+    """What Pillow does not look at: a PNG's checksums, a WebP's length."""
+    if format_ == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise Undecodable("truncated")
+    place = 8
+    while format_ == "PNG":
+        length, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
+        end = place + 8 + length
+        if end + 4 > len(data):
+            raise Undecodable("truncated")
+        if zlib.crc32(memoryview(data)[place + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise Undecodable("damaged", f"wrong checksum of {kind!r}")
+        if kind == b"IEND":
+            return
+        place = end + 4
+
+
 def _load(image: Image.Image) -> None:
     try:
         image.load()
@@ -134,13 +191,30 @@ def _load(image: Image.Image) -> None:
         raise Undecodable("damaged", str(error)) from None
 
 
+_BASE_TABLE_SUM = 3688  # of the luminance table that the JPEG standard gives, which is quality 50
+
+
+def _jpeg_quality(image: Image.Image) -> float:
+    """From how much larger the luminance table's steps are than the standard's; below 30 a few too high."""
+    tables = getattr(image, "quantization", None)
+    if not tables:
+        return float("nan")
+    percent = 100 * sum(tables[min(tables)]) / _BASE_TABLE_SUM
+    return float(max(1.0, min(100.0, (200 - percent) / 2 if percent <= 100 else 5000 / percent)))
+
+
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1 to 8; 1 where there is none or its block cannot be read. Pillow turns a TIFF itself."""
-    try:
-        turn = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, *_BROKEN):
-        return 1
+    turn = _exif(image).get(_ORIENTATION, 1)
     return turn if turn in range(1, 9) else 1
+
+
+def _exif(image: Image.Image) -> Mapping[int, Any]:
+    """The EXIF tags; none where their block cannot be read."""
+    try:
+        return image.getexif()
+    except (OSError, *_BROKEN):
+        return {}
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -155,28 +229,35 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _square(rgb: Image.Image, side_px: int) -> Image.Image:
-    """The centre square, antialiased; the same as resizing the short side and cutting, without the lost rows."""
-    short = min(rgb.size)
-    left, top = (rgb.width - short) / 2, (rgb.height - short) / 2
-    box = (left, top, left + short, top + short)
-    return rgb.resize((side_px, side_px), Image.Resampling.BILINEAR, box=box)
+def _square(rgb: RGB, side_px: int) -> RGB:
+    height, width = rgb.shape[:2]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    return _resized(rgb[top : top + short, left : left + short], side_px, side_px)
 
 
-def _reduced(rgb: Image.Image) -> Image.Image:
-    scale = PICTURE_PX / min(rgb.size)
-    if scale >= 1:
+def _grey(rgb: RGB) -> Grey:
+    grey = cast(Grey, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+    height, width = grey.shape
+    scale = GREY_PX / min(height, width)
+    return grey if scale >= 1 else _resized(grey, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def _resized(picture: RGB, width: int, height: int) -> RGB:
+    """Averaged over pairs of pixels until less than twice too large, then bilinear; a single odd row is left out."""
+    while (across := 1 + (picture.shape[1] >= 2 * width)) * (down := 1 + (picture.shape[0] >= 2 * height)) > 1:
+        size = picture.shape[1] // across, picture.shape[0] // down
+        picture = cv2.resize(picture[: size[1] * down, : size[0] * across], size, interpolation=cv2.INTER_AREA)
+    return cast(RGB, cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _turned(rgb: RGB, turn: int) -> RGB:
+    if turn == 1:
         return rgb
-    size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
-    return rgb.resize(size, Image.Resampling.BILINEAR)
-
-
-def _turned(image: Image.Image, turn: int) -> RGB:
-    pixels = np.asarray(image)
     if turn >= 5:
-        pixels = pixels.transpose(1, 0, 2)
+        rgb = rgb.transpose(1, 0, 2)
     if turn in (3, 4, 7, 8):
-        pixels = pixels[::-1]
+        rgb = rgb[::-1]
     if turn in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return cast(RGB, np.ascontiguousarray(pixels))
+        rgb = rgb[:, ::-1]
+    return np.ascontiguousarray(rgb)

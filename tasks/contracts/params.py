@@ -48,8 +48,8 @@ class Section(BaseModel):
 class IngestParams(Section):
     """Where samples and labels come from."""
 
-    table: Inside | None = None  # CSV or Parquet below data/raw; null: metadata.csv or metadata.parquet if there
-    labels_from: Literal["auto", "folders", "table"] = "auto"
+    table: Inside | None = None  # CSV, JSON lines or Parquet below data/raw; null: metadata.csv and the like if there
+    labels_from: Literal["auto", "folders", "table", "sidecars"] = "auto"
     group: str | None = None  # the column that says which images belong together (patient, video, site)
 
 

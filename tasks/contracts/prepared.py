@@ -1,34 +1,209 @@
-"""The prepared pixels: every usable image decoded once, square, uint8, in one memory-mapped array.
+"""The prepared pixels: every usable image decoded once, square, uint8, in a cache that is keyed by content.
 
-`checked.parquet` has a column `pixels`: the row of an image in this array, or -1 where it has none.
-Rows follow the content hash, so equal images share one row and the array does not depend on paths.
+Not an artifact of DVC's: they can be made again from `data/raw`, and would be hashed and copied at every run. What DVC
+versions is `checked.parquet`, whose columns `prepared_px` and `pixels_crc32` pin them: `open_checked` gives pixels
+with those checksums or says what is wrong.
+
+The cache only grows by appending. In its folder lie three files of equally many records: pixels, thumbnails, and the
+hashes that say whose they are. A record without a hash does not exist, so an interrupted writer leaves nothing wrong.
 """
 
+import os
+import shutil
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.errors import BadData
+from tasks.contracts.files import read_table
+from tasks.contracts.images import PIXELS_VERSION, THUMBNAIL_PX, Decoded, Undecodable, decode, decoder_warnings_off
+from tasks.contracts.progress import progress
+from tasks.contracts.raw import Unreadable, places, read_raw
+from tasks.contracts.workspace import Workspace
 
 Pixels = NDArray[np.uint8]
 
-
-def create_prepared(folder: Path, images: int, side_px: int) -> Pixels:
-    """A writable array of shape (images, side_px, side_px, 3), RGB, backed by a file in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shape = (images, side_px, side_px, 3)
-    return np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+_HASH_BYTES = 32
+_NOBODY = bytes(_HASH_BYTES)
+_CHECKED_AT_ONCE = 1 << 26  # bytes
+_SPARE = 1000  # records of images that are gone, which are kept whatever their share
 
 
-def open_prepared(folder: Path) -> Pixels:
-    """The prepared pixels, read-only: shape (images, side_px, side_px, 3), uint8, RGB.
+@dataclass(frozen=True)
+class Records:
+    """Chosen records of a file, read by `records[positions]` without mapping it, so that memory stays flat."""
 
-    Raises BrokenArtifact where the array is missing or broken.
+    path: Path
+    shape: tuple[int, ...]  # of one record, uint8
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions: NDArray[np.int64] | slice) -> Pixels:
+        rows = self.rows[positions]
+        out = np.empty((len(rows), *self.shape), np.uint8)
+        size = int(np.prod(self.shape))
+        with self.path.open("rb", buffering=0) as file:
+            for place, row in zip(out, rows, strict=True):
+                if os.preadv(file.fileno(), [place], int(row) * size) != size:
+                    raise OSError(f"{self.path} ends before record {row}")
+        return out
+
+
+class Store:
+    """The cache of one side length; `add` may be called from several threads of one process."""
+
+    def __init__(self, folder: Path, side_px: int) -> None:
+        """Nothing is created before the first image is added."""
+        self.folder = folder / f"{side_px}px-{PIXELS_VERSION}"
+        self.side_px = side_px
+        self._shapes = ((side_px, side_px, 3), (THUMBNAIL_PX, THUMBNAIL_PX, 3))
+        hashes = self._file("hashes").read_bytes() if self._file("hashes").exists() else b""
+        found = (hashes[at : at + _HASH_BYTES] for at in range(0, len(hashes) - _HASH_BYTES + 1, _HASH_BYTES))
+        self._rows = {key.hex(): row for row, key in enumerate(found) if key != _NOBODY}
+        self._next = len(hashes) // _HASH_BYTES
+        self._lock = threading.Lock()
+        self._handles: tuple[int, ...] = ()
+
+    @contextmanager
+    def writing(self) -> Iterator["Store"]:
+        """`add` works inside. Raises OSError where the disk is full; what was added before stays."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        names = ("pixels", "thumbnails", "hashes")
+        self._handles = tuple(os.open(self._file(name), os.O_RDWR | os.O_CREAT, 0o644) for name in names)
+        try:
+            yield self
+        finally:
+            for handle in self._handles:
+                os.close(handle)
+            self._handles = ()
+
+    def add(self, sha256: str, decoded: Decoded) -> None:
+        """Keep an image's pixels and thumbnail; nothing happens where they are there already."""
+        with self._lock:
+            if sha256 in self._rows:
+                return
+            row = self._rows[sha256] = self._next
+            self._next += 1
+        try:
+            for handle, record in zip(self._handles, (decoded.pixels, decoded.thumbnail), strict=False):
+                _write(handle, np.ascontiguousarray(record).data.cast("B"), row)
+            _write(self._handles[2], memoryview(bytes.fromhex(sha256)), row)  # last: now the record exists
+        except OSError:
+            with self._lock:
+                del self._rows[sha256]
+            raise
+
+    def forget(self, sha256: str) -> None:
+        """Drop a record, so that it can be added anew."""
+        row = self._rows.pop(sha256, None)
+        if row is not None:
+            with self._file("hashes").open("r+b") as file:
+                file.seek(row * _HASH_BYTES)
+                file.write(_NOBODY)
+
+    def has(self, sha256: str) -> bool:
+        """Whether the pixels of this content are there."""
+        return sha256 in self._rows
+
+    def rows(self, sha256: pd.Series) -> pd.Series:
+        """The record of each content hash, -1 where there is none."""
+        return sha256.map(self._rows).fillna(-1).astype("int64")
+
+    def pixels(self) -> Pixels:
+        """All records' pixels, read-only, mapped: shape (records, side_px, side_px, 3), RGB."""
+        if not self._rows:
+            return np.empty((0, *self._shapes[0]), np.uint8)
+        records = self._file("pixels").stat().st_size // int(np.prod(self._shapes[0]))
+        return np.memmap(self._file("pixels"), np.uint8, "r", shape=(records, *self._shapes[0]))
+
+    def thumbnails(self, sha256: pd.Series) -> Records:
+        """The thumbnails of these contents, all of which must be there: (THUMBNAIL_PX, THUMBNAIL_PX, 3) each, RGB."""
+        return Records(self._file("thumbnails"), self._shapes[1], self.rows(sha256).to_numpy(np.int64))
+
+    def compact(self, wanted: set[str]) -> None:
+        """Rewrite the cache without the images that are no longer `wanted`, once these are most of it."""
+        if self._next <= 2 * len(wanted) + _SPARE:
+            return
+        part = self.folder.with_name(f".{self.folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        kept = [(sha256, row) for sha256, row in self._rows.items() if sha256 in wanted]
+        sizes = (*(int(np.prod(shape)) for shape in self._shapes), _HASH_BYTES)
+        for name, size in zip(("pixels", "thumbnails", "hashes"), sizes, strict=True):
+            with self._file(name).open("rb") as old, (part / name).open("wb") as new:
+                for _, row in kept:
+                    old.seek(row * size)
+                    new.write(old.read(size))
+        shutil.rmtree(self.folder)
+        part.replace(self.folder)
+        self._rows = {sha256: row for row, (sha256, _) in enumerate(kept)}
+        self._next = len(kept)
+
+    def _file(self, name: str) -> Path:
+        return self.folder / name
+
+
+def checksum_of(pixels: Pixels) -> int:
+    """The CRC-32 of one image's prepared pixels."""
+    return zlib.crc32(np.ascontiguousarray(pixels).data)
+
+
+def open_checked(ws: Workspace) -> tuple[pd.DataFrame, Pixels]:
+    """`checked.parquet` with a column `pixels`, the row of an image in the array beside it, -1 for none.
+
+    Every record is held against its checksum; what is missing or wrong in the cache is decoded anew.
+    Raises BrokenArtifact where the table is missing, BadData where `data/raw` no longer holds what was checked.
     """
-    path = folder / "pixels.npy"
-    try:
-        pixels: Pixels = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
-        raise BrokenArtifact(f"{path} cannot be read ({error}); run `graft run --force quality`") from None
-    return pixels
+    checked = read_table(ws.checked)
+    usable = checked["pixels_crc32"].notna()
+    if not usable.any():
+        return checked.assign(pixels=-1), np.empty((0, 1, 1, 3), np.uint8)
+    side_px = int(checked["prepared_px"].max())
+    store = Store(ws.prepared, side_px)
+    rows = store.rows(checked["sha256"]).where(usable, -1)
+    if wrong := _wrong(store, rows[usable], checked["pixels_crc32"][usable]):
+        _restore(ws, store, checked.loc[wrong].drop_duplicates("sha256"), side_px)
+        rows = store.rows(checked["sha256"]).where(usable, -1)
+    return checked.assign(pixels=rows), store.pixels()
+
+
+def _wrong(store: Store, rows: pd.Series, checksums: pd.Series) -> list[int]:
+    """Index labels of the rows whose record is missing or does not have its checksum."""
+    pixels = store.pixels()
+    wrong = {
+        row for row, checksum in sorted(set(zip(rows, checksums, strict=True))) if not _holds(pixels, row, checksum)
+    }
+    return rows.index[rows.isin(wrong)].tolist()
+
+
+def _holds(pixels: Pixels, row: int, checksum: int) -> bool:
+    return 0 <= row < len(pixels) and checksum_of(pixels[row]) == checksum
+
+
+def _restore(ws: Workspace, store: Store, rows: pd.DataFrame, side_px: int) -> None:
+    named = zip(places(rows), rows["sha256"], rows["pixels_crc32"], rows["path"], rows["bytes"], strict=True)
+    with store.writing(), decoder_warnings_off():
+        for place, sha256, checksum, path, size in progress(named, len(rows), "preparing pixels again"):
+            store.forget(sha256)
+            try:
+                decoded = decode(read_raw(ws.raw, place, int(size)), side_px, max_megapixels=np.inf)
+            except (Unreadable, Undecodable):
+                decoded = None
+            if decoded is None or checksum_of(decoded.pixels) != checksum:
+                raise BadData(f"data/raw/{path} is not what was checked; run `graft run`, which checks it anew")
+            store.add(sha256, decoded)
+
+
+def _write(handle: int, record: memoryview, row: int) -> None:
+    """One record at its place; a short write is a full disk."""
+    if os.pwrite(handle, record, row * len(record)) != len(record):
+        raise OSError(28, "no space left on device")

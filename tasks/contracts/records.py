@@ -78,6 +78,7 @@ class QualityReport:
     split_sizes: dict[str, dict[str, int]]  # label -> split -> kept images
     contract: tuple[Expectation, ...]
     findings: tuple[Finding, ...]
+    label_check: tuple[Statistic, ...] = ()  # how far the search for wrong labels can be trusted
     report: str = "quality"
     schema_version: int = SCHEMA_VERSION
 

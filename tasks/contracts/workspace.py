@@ -24,11 +24,12 @@ class Workspace:
     root: Path
 
     params = At("params.yaml")
+    decisions = At("decisions.csv")
 
     raw = At("data/raw")
     manifest = At("data/manifest.parquet")
     checked = At("data/checked.parquet")
-    prepared = At("data/prepared")
+    splits = At("data/splits.parquet")
     weights = At("data/weights.parquet")
 
     augmentation = At("models/augmentation.json")
@@ -39,6 +40,8 @@ class Workspace:
     reports = At("reports")
     quality = At("reports/quality.json")
     duplicates = At("reports/duplicates.parquet")
+    label_errors = At("reports/label_errors.parquet")
+    suspects = At("reports/suspects.jpg")
     bias = At("reports/bias.json")
     gate = At("reports/gate.json")
     contact_sheet = At("reports/augmentation.jpg")
@@ -50,6 +53,7 @@ class Workspace:
 
     private = At(".graft")  # caches, locks and run records: never versioned, safe to delete between runs
     cache = At(".graft/cache")
+    prepared = At(".graft/cache/prepared")
 
 
 def find_workspace(given: Path | None) -> Workspace:

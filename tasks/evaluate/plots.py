@@ -5,10 +5,9 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tasks.contracts.files import csv_safe
 from tasks.evaluate.evaluation import HeldOut
 from tasks.evaluate.metrics import Floats
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def history_csv(history: Iterable[dict[str, Any]]) -> str:
@@ -28,10 +27,5 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_inert(cell) for cell in row] for row in rows)
+    writer.writerows([csv_safe(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
-
-
-def _inert(cell: object) -> object:
-    """A text that a spreadsheet would run as a formula gets a quote in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

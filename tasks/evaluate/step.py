@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.contracts.errors import BrokenArtifact
-from tasks.contracts.files import read_table, replacing, write_record, write_text
+from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.params import EvaluateParams
-from tasks.contracts.prepared import Pixels, open_prepared
+from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import HeldOut, Metrics, evaluate, flat, select_test
@@ -27,8 +27,9 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     model = read_json(ws.candidate / "model.json")
     if read_json(ws.scratch / "model.json")["classes"] != model["classes"]:
         raise BrokenArtifact(f"{ws.scratch} has other classes than {ws.candidate}; run `graft run --force train`")
-    split = select_test(read_table(ws.checked), tuple(model["classes"]))
-    pixels = _pixels(ws, split)
+    checked, prepared = open_checked(ws)
+    split = select_test(checked, tuple(model["classes"]))
+    pixels = _pixels(prepared, split)
     candidate = _probabilities(ws.candidate, pixels, split)
     scratch = _probabilities(ws.scratch, pixels, split)
     report = evaluate(split, candidate, scratch, params.resamples, seed)
@@ -42,10 +43,9 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     return metrics
 
 
-def _pixels(ws: Workspace, split: HeldOut) -> Pixels:
+def _pixels(prepared: Pixels, split: HeldOut) -> Pixels:
     rows = split.rows["pixels"].to_numpy(dtype=np.int64)
-    prepared = open_prepared(ws.prepared)
-    outside = np.flatnonzero((rows < 0) | (rows >= len(prepared)))
+    outside = np.flatnonzero(rows < 0)
     if len(outside):
         path = split.rows["path"].iloc[outside[0]]
         raise BrokenArtifact(f"{path} is kept but has no prepared pixels; run `graft run --force quality`")

@@ -1,13 +1,18 @@
 """What lies in the data folder: which files are samples, and what the folders say of label and split.
 
-Names and file kinds only; no file is opened here.
+Names and file kinds only, and the lists of members that archives hold; no image is opened here.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from tasks.ingest.archives import list_archive, refuse_compressed_tar
+from tasks.ingest.members import Member
+from tasks.ingest.names import is_archive, is_text, is_visible, may_be_sample
+from tasks.ingest.walk import Kind, visible
 
 SPLIT_NAMES = {
     "train": "train",
@@ -17,49 +22,70 @@ SPLIT_NAMES = {
     "promotion": "promotion",
     "test": "test",
 }
-SYSTEM_NAMES = {"__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "lost+found"}
-_IMAGES = "jpg jpeg jpe jfif png apng webp bmp dib tif tiff gif heic heif avif jp2 jxl psd ico"
-_OTHERS = (
-    "txt md rst csv tsv json jsonl xml yaml yml toml ini cfg log html htm pdf doc docx xls xlsx "
-    "parquet arrow feather sqlite db py ipynb sh bat zip tar gz tgz bz2 xz 7z rar npy npz mat h5 "
-    "pkl pt pth safetensors onnx mp4 avi mov mkv webm wav mp3 md5 sha256 dvc lock lst svg"
-)
-IMAGE_ENDINGS = {f".{ending}" for ending in _IMAGES.split()}
-OTHER_ENDINGS = {f".{ending}" for ending in _OTHERS.split()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
-    """One file below the data folder: its POSIX path, and why it cannot be a sample, where that shows already."""
+    """One file below the data folder: its POSIX path, and why it cannot be a sample, where that shows already.
+
+    A member of an archive has the path of the archive in front of its own; its `stored_bytes` lie at `offset` there.
+    """
 
     path: str
     reasons: tuple[str, ...] = ()
+    archive: str | None = None
+    offset: int | None = None
+    stored_bytes: int | None = None
+    deflated: bool = False
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files that may be samples, sorted by path, and how many visible files are plainly something else."""
+    """The files that may be samples, those that are plainly something else, and what holds them; sorted by path.
+
+    A folder of `empty_folders` holds nothing visible; one in an archive is named as if the archive were unpacked.
+    """
 
     files: tuple[Found, ...]
-    others: int
+    passed_over: tuple[Found, ...] = ()
+    archives: tuple[str, ...] = ()
+    empty_folders: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> int:
+        """How many visible files are no samples by their names."""
+        return len(self.passed_over)
 
 
 def list_files(root: Path, table: Path | None = None) -> Listing:
-    """Every sample below `root` but `table`. Hidden and system names are passed over.
+    """Every sample below `root` but `table`, those in tar and zip archives included. Hidden names are passed over.
 
     A file counts as a sample by its ending, or with an unknown ending if it lies in a folder. A folder that is a link
-    or that may not be read is not entered: it is one row that says so.
+    or that may not be read is not entered: it is one row that says so, and so is an archive that cannot be opened.
+    Raises BadData for an archive that is refused.
     """
-    found, others = [], 0
-    for path, is_folder in _visible(root):
-        ending = PurePosixPath(path).suffix.lower()
-        if is_folder or ending in IMAGE_ENDINGS or (ending not in OTHER_ENDINGS and "/" in path):
-            found.append(_looked_at(root, path))
-        else:
-            others += 1
-    counted = table is not None and _is_visible(table.name)
-    files = [file for file in found if table is None or root / file.path != table]
-    return Listing(tuple(sorted(files, key=lambda file: file.path)), others - (counted and len(files) == len(found)))
+    named = table.relative_to(root).as_posix() if table is not None else None
+    there = [(path, kind) for path, kind in visible(root) if path != named]
+    rows = [(_row(root, path, kind), kind) for path, kind in there if kind != "empty"]
+    held = _held(root, [row for row, _ in rows])
+    closed = {row.path for row, kind in rows if kind == "closed"}
+    everything = [row for row, _ in rows if row.path not in held]
+    everything += [_member_row(archive, m) for archive, members in held.items() for m in members if not m.is_folder]
+    everything.sort(key=lambda row: row.path)
+    kept = [row.path in closed or _is_kept(row) for row in everything]
+    empty = [path for path, kind in there if kind == "empty"]
+    empty += [path for archive, members in held.items() for path in _empty_folders(archive, members)]
+    return Listing(
+        files=tuple(row for row, keep in zip(everything, kept, strict=True) if keep),
+        passed_over=tuple(row for row, keep in zip(everything, kept, strict=True) if not keep),
+        archives=tuple(held),
+        empty_folders=tuple(sorted(empty)),
+    )
+
+
+def unpacked(path: str, archive: str | None) -> str:
+    """The path of a member as if its archive had been unpacked into the folder where it lies."""
+    return path if archive is None else path[: archive.rfind("/") + 1] + path[len(archive) + 1 :]
 
 
 def folder_labels(paths: list[str]) -> list[tuple[str | None, str | None]]:
@@ -67,40 +93,24 @@ def folder_labels(paths: list[str]) -> list[tuple[str | None, str | None]]:
 
     The top folder is the label; where every top folder has a split's name, the folder below it is.
     """
-    parts = [PurePosixPath(path).parts[:-1] for path in paths]
-    tops = {folders[0] for folders in parts if folders}
-    if not tops or not all(top.lower() in SPLIT_NAMES for top in tops):
-        return [(folders[0] if folders else None, None) for folders in parts]
-    return [
-        (folders[1] if len(folders) > 1 else None, SPLIT_NAMES[folders[0].lower()] if folders else None)
-        for folders in parts
-    ]
+    with_splits = has_split_folders(paths)
+    return [folder_label(path, with_splits=with_splits) for path in paths]
 
 
-def _visible(root: Path) -> Iterator[tuple[str, bool]]:
-    """(path, whether it is a folder that is not entered)."""
-    closed: list[str] = []
-    for folder, folders, files in os.walk(root, onerror=lambda error: closed.append(str(error.filename))):
-        folders[:] = [name for name in folders if _is_visible(name)]
-        linked = [name for name in folders if (Path(folder) / name).is_symlink()]  # os.walk does not enter it
-        for name in [*files, *linked]:
-            if _is_visible(name):
-                yield (Path(folder) / name).relative_to(root).as_posix(), name in linked
-    for path in closed:
-        yield Path(path).relative_to(root).as_posix(), True
+def has_split_folders(paths: Iterable[str]) -> bool:
+    """Whether the top folders of `paths` are train, val and the like, all of them."""
+    tops = {path[: path.index("/")].lower() for path in paths if "/" in path}
+    return bool(tops) and tops <= SPLIT_NAMES.keys()
 
 
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in SYSTEM_NAMES
-
-
-def _looked_at(root: Path, path: str) -> Found:
-    reason = file_problem(root, path)
-    try:
-        path.encode()
-    except UnicodeEncodeError:  # a table holds text, so such a file cannot be found again by its path
-        path, reason = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), "unreadable"
-    return Found(path, (reason,) if reason else ())
+def folder_label(path: str, *, with_splits: bool) -> tuple[str | None, str | None]:
+    """(label, split) that the folders give one path."""
+    folders = path.split("/")[:-1]
+    if not folders:
+        return None, None
+    if not with_splits:
+        return folders[0], None
+    return (folders[1] if len(folders) > 1 else None), SPLIT_NAMES.get(folders[0].lower())
 
 
 def file_problem(root: Path, path: str) -> str | None:
@@ -114,5 +124,45 @@ def file_problem(root: Path, path: str) -> str | None:
         if place.is_dir():
             return "not_a_file" if os.access(place, os.R_OK | os.X_OK) else "unreadable"
         return None if stat.S_ISREG(place.stat().st_mode) else "not_a_file"
-    except OSError:  # no permission for a folder on the way, a loop of links, a name that is too long
+    except (OSError, ValueError):  # no permission on the way, a loop of links, a name too long or with a zero byte
         return "unreadable"
+
+
+def _row(root: Path, path: str, kind: Kind) -> Found:
+    reason = _reason(root, path, kind)
+    if not path.isascii() and not is_text(path):  # a table holds text, so such a file cannot be found by its path
+        path, reason = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), "unreadable"
+    return Found(path, (reason,) if reason else ())
+
+
+def _held(root: Path, rows: list[Found]) -> dict[str, list[Member]]:
+    """The visible members of each archive that can be opened, sorted by its path."""
+    for row in rows:
+        refuse_compressed_tar(root, row.path)
+    archives = sorted(row.path for row in rows if is_archive(row.path) and not row.reasons)
+    return {archive: [member for member in list_archive(root / archive) if _is_seen(member)] for archive in archives}
+
+
+def _reason(root: Path, path: str, kind: Kind) -> str | None:
+    if kind == "file":  # whether an image can be read shows when it is read
+        return "unreadable" if is_archive(path) and not os.access(root / path, os.R_OK) else None
+    return "not_a_file" if kind == "odd" else file_problem(root, path)
+
+
+def _member_row(archive: str, member: Member) -> Found:
+    path = f"{archive}/{member.name}"
+    return Found(path, (), archive, member.offset, member.stored_bytes, member.deflated)
+
+
+def _is_kept(row: Found) -> bool:
+    return may_be_sample(unpacked(row.path, row.archive)) or (bool(row.reasons) and is_archive(row.path))
+
+
+def _is_seen(member: Member) -> bool:
+    return all(map(is_visible, member.name.split("/")))
+
+
+def _empty_folders(archive: str, members: list[Member]) -> list[str]:
+    filled = {member.name.rpartition("/")[0] for member in members}
+    empty = [member.name for member in members if member.is_folder and member.name not in filled]
+    return [unpacked(f"{archive}/{name}", archive) for name in empty]

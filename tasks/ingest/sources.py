@@ -1,4 +1,4 @@
-"""From a data folder and an optional table to the manifest: one row for every file found or named."""
+"""From a data folder, a table and sidecars to the manifest: one row for every file found or named."""
 
 from pathlib import Path
 
@@ -6,70 +6,106 @@ import pandas as pd
 
 from tasks.contracts.errors import BadData
 from tasks.contracts.params import IngestParams
-from tasks.ingest.folders import Listing, file_problem, folder_labels
+from tasks.ingest.agreement import label_sources, united
+from tasks.ingest.folders import Found, Listing, file_problem, folder_label, has_split_folders, unpacked
+from tasks.ingest.refusals import refuse_empty_classes, refuse_too_little, refuse_twins
+
+_DECLARED = ("path", "label", "split", "group")
+_COLUMNS = (*_DECLARED, "reasons", "archive", "offset", "stored_bytes", "deflated")
 
 
-def build_manifest(root: Path, listing: Listing, table: pd.DataFrame | None, params: IngestParams) -> pd.DataFrame:
-    """Columns `path`, `label`, `split`, `group`, `reasons` and `meta_*`, sorted by path.
+def build_manifest(
+    root: Path,
+    listing: Listing,
+    table: pd.DataFrame | None,
+    params: IngestParams,
+    sidecars: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Columns `path`, `label`, `split`, `group`, `reasons`, the place of a member, and `meta_*`; sorted by path.
 
-    Raises BadData where folders and table contradict each other or give fewer than two classes.
+    `archive`, `offset`, `stored_bytes` are null and `deflated` is false for a plain file. Where table and sidecars
+    have a `meta_` column of one name, it is the table's. Raises BadData where the sources contradict each other, two
+    paths differ in case or Unicode form only, a class folder is empty, or there is too little to learn from.
     """
-    files = pd.DataFrame(
-        {"path": [file.path for file in listing.files], "reasons": [list(file.reasons) for file in listing.files]}
-    ).astype({"path": "str"})
-    rows = _joined(root, files, table)
-    folders = folder_labels(list(rows["path"]))
-    by_folder = pd.DataFrame(folders, columns=["label", "split"], dtype="str").set_axis(rows.index)
-    rows["label"] = _labels(rows["label"], by_folder["label"], params.labels_from, has_labels=_has_labels(table))
-    rows["split"] = _agreed(rows["split"], by_folder["split"], "split", "leave the column out or correct it")
+    rows = _found_or_named(root, listing, table)
     if not len(rows):
         raise BadData(f"{root} holds no images; put them there in one folder for each class")
-    _refuse_too_few_classes(root, rows["label"])
-    unlabelled = rows["label"].isna()
-    rows["reasons"] = [
-        [*reasons, "no_label"] if missing else reasons
-        for reasons, missing in zip(rows["reasons"], unlabelled, strict=True)
-    ]
-    return rows
+    refuse_twins(root, rows["path"])
+    places = _places(rows, listing)
+    with_splits = has_split_folders(places)
+    folders = _by_folder(rows, places, with_splits=with_splits)
+    aside = _beside(rows, sidecars)
+    said = {"table": rows["label"], "sidecars": aside["label"], "folders": folders["label"]}
+    counted = label_sources(said, params.labels_from)
+    if counted:
+        rows["label"] = united(counted, "label", "set ingest.labels_from to the one that is right")
+    said = {"table": rows["split"], "sidecars": aside["split"], "folders": folders["split"]}
+    rows["split"] = united(said, "split", "leave the column out or correct it")
+    rows["group"] = united({"table": rows["group"], "sidecars": aside["group"]}, "group", "leave one out or correct it")
+    if "folders" in counted:
+        refuse_empty_classes(root, listing, rows["label"], with_splits=with_splits)
+    refuse_too_little(root, rows)
+    return _finished(rows, aside)
 
 
-def _has_labels(table: pd.DataFrame | None) -> bool:
-    return table is not None and bool(table["label"].notna().any())
-
-
-def _joined(root: Path, files: pd.DataFrame, table: pd.DataFrame | None) -> pd.DataFrame:
-    empty = pd.DataFrame({name: pd.Series(dtype="str") for name in ("path", "label", "split", "group")})
-    rows = files.merge(empty if table is None else table, on="path", how="outer", sort=True)
+def _found_or_named(root: Path, listing: Listing, table: pd.DataFrame | None) -> pd.DataFrame:
+    """A row, indexed by its path, for every file that may be a sample and for every path in the table."""
+    named = set() if table is None else set(table["path"])
+    files = _frame([*listing.files, *(file for file in listing.passed_over if file.path in named)])
+    empty = pd.DataFrame({name: pd.Series(dtype="str") for name in _DECLARED})
+    rows = files.merge(empty if table is None else table, on="path", how="outer")
     rows["reasons"] = [
         reasons if isinstance(reasons, list) else [problem] if (problem := file_problem(root, path)) else []
         for path, reasons in zip(rows["path"], rows["reasons"], strict=True)
     ]
-    metadata = [name for name in map(str, rows) if name.startswith("meta_")]
-    return rows.sort_values("path", ignore_index=True)[["path", "label", "split", "group", "reasons", *metadata]]
+    rows["deflated"] = rows["deflated"].fillna(value=False).astype(bool)
+    return rows.sort_values("path").set_index("path", drop=False)
 
 
-def _labels(by_table: pd.Series, by_folder: pd.Series, labels_from: str, *, has_labels: bool) -> pd.Series:
-    """One folder is where images lie, not a class: folders count as labels from two on."""
-    if labels_from == "table" or (labels_from == "auto" and has_labels and by_folder.nunique() < 2):
-        if not has_labels:
-            raise BadData("ingest.labels_from is `table`, but there is no table with a filled column `label`")
-        return by_table
-    if labels_from == "folders":
-        return by_folder
-    return _agreed(by_table, by_folder, "label", "set ingest.labels_from to `folders` or `table`")
+def _frame(files: list[Found]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "path": pd.Series([file.path for file in files], dtype="str"),
+            "reasons": pd.Series([list(file.reasons) for file in files], dtype="object"),
+            "archive": pd.Series([file.archive for file in files], dtype="str"),
+            "offset": pd.array([file.offset for file in files], dtype="Int64"),
+            "stored_bytes": pd.array([file.stored_bytes for file in files], dtype="Int64"),
+            "deflated": pd.array([file.deflated for file in files], dtype="boolean"),
+        }
+    )
 
 
-def _agreed(by_table: pd.Series, by_folder: pd.Series, what: str, remedy: str) -> pd.Series:
-    both = by_table.notna() & by_folder.notna()
-    differ = int((by_table[both] != by_folder[both]).sum())
-    if differ:
-        raise BadData(f"folder and table give another {what} to {differ} of {int(both.sum())} images; {remedy}")
-    return by_table.where(by_table.notna(), by_folder)
+def _places(rows: pd.DataFrame, listing: Listing) -> list[str]:
+    """The path of each row as if archives were unpacked where they lie, of a member that is missing too."""
+    return [
+        unpacked(path, archive if isinstance(archive, str) else _holder(path, reasons, listing))
+        for path, archive, reasons in zip(rows["path"], rows["archive"], rows["reasons"], strict=True)
+    ]
 
 
-def _refuse_too_few_classes(root: Path, labels: pd.Series) -> None:
-    classes = sorted(labels.dropna().unique())
-    if not classes:
-        raise BadData(f"{root}: no image has a label; use a folder for each class, or a table with a column `label`")
-    if len(classes) == 1:
-        raise BadData(f"{root}: all images are of one class, {classes[0]!r}; a classifier needs at least two")
+def _holder(path: str, reasons: list[str], listing: Listing) -> str | None:
+    if "missing_file" not in reasons:
+        return None
+    return next((archive for archive in listing.archives if path.startswith(f"{archive}/")), None)
+
+
+def _by_folder(rows: pd.DataFrame, places: list[str], *, with_splits: bool) -> pd.DataFrame:
+    labels = [folder_label(place, with_splits=with_splits) for place in places]
+    return pd.DataFrame(labels, index=rows.index, columns=["label", "split"], dtype="str")
+
+
+def _beside(rows: pd.DataFrame, sidecars: pd.DataFrame | None) -> pd.DataFrame:
+    """What the sidecars say, in the order of the rows."""
+    if sidecars is None:
+        return pd.DataFrame(None, index=rows.index, columns=_DECLARED, dtype="str")
+    return sidecars.set_index("path", drop=False).reindex(rows.index)
+
+
+def _finished(rows: pd.DataFrame, aside: pd.DataFrame) -> pd.DataFrame:
+    metadata = [name for name in map(str, [*rows, *aside]) if name.startswith("meta_")]
+    whole = rows.assign(**{name: aside[name] for name in metadata if name not in rows})
+    whole["reasons"] = [
+        [*reasons, "no_label"] if missing else reasons
+        for reasons, missing in zip(rows["reasons"], rows["label"].isna(), strict=True)
+    ]
+    return whole[[*_COLUMNS, *dict.fromkeys(metadata)]].reset_index(drop=True)

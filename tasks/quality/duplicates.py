@@ -1,4 +1,4 @@
-"""Byte-equal images: within a class one stays; under two classes none can be trusted."""
+"""Equal and nearly equal images: which copy stays, which contradict each other, and which belong together."""
 
 from dataclasses import dataclass
 
@@ -6,24 +6,31 @@ import pandas as pd
 
 from tasks.contracts.records import SPLITS
 
-COLUMNS = ("a", "b", "kind", "cross_split")
 _PRIORITY = {"test": 0, "promotion": 1, "val": 2, "train": 3}  # a copy in train of a test image is what must go
+_TYPES = {"a": "str", "b": "str", "kind": "str", "cross_split": "bool", "similarity": "float64"}
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """`reasons`: row of the table -> `duplicate` or `conflicting_labels`; `pairs`: a star for each content."""
+    """Rows to take out, and the pairs for `reports/duplicates.parquet`.
+
+    `reasons` maps an index label of the table to `duplicate` or `conflicting_labels`. `pairs` has the paths `a` and
+    `b`, `kind`, `cross_split` (declared in two splits) and `similarity` in [0, 1]. `links` are pairs of index labels
+    `a` and `b` that are alike, agree on the label, and so belong in one split.
+    """
 
     reasons: dict[int, str]
     pairs: pd.DataFrame
+    links: pd.DataFrame
 
 
-def find_duplicates(table: pd.DataFrame) -> Duplicates:
-    """Compare the labelled, decodable rows of `table` (columns path, label, split as declared, sha256, pixels).
+def exact_duplicates(table: pd.DataFrame) -> Duplicates:
+    """Compare the labelled, decodable rows of `table` (columns path, label, split as declared, sha256, pixels_crc32).
 
-    `pairs` has the columns `a` (the copy that stands for all), `b`, `kind` and `cross_split`, sorted by a and b.
+    Within a class one copy stays, under two classes none can be trusted. The pairs are a star for each content: `a` is
+    the copy that stands for all.
     """
-    usable = table[(table["pixels"] >= 0) & table["label"].notna()]
+    usable = table[table["pixels_crc32"].notna() & table["label"].notna()]
     copies = usable[usable["sha256"].duplicated(keep=False)]
     order = copies.assign(priority=copies["split"].map(_PRIORITY).fillna(len(SPLITS)))
     order = order.sort_values(["sha256", "priority", "path"])
@@ -38,8 +45,38 @@ def find_duplicates(table: pd.DataFrame) -> Duplicates:
             "a": first["path"],
             "b": order["path"],
             "kind": "exact",
-            "cross_split": order["split"].notna() & first["split"].notna() & (order["split"] != first["split"]),
+            "cross_split": _across(first["split"], order["split"]),
+            "similarity": 1.0,
         }
-    )[is_copy]
-    pairs = pairs.astype({"a": "str", "b": "str", "kind": "str", "cross_split": "bool"})
-    return Duplicates(reasons, pairs.sort_values(["a", "b"], ignore_index=True)[list(COLUMNS)])
+    )
+    return Duplicates(reasons, _sorted(pairs[is_copy]), pd.DataFrame({"a": [], "b": []}, dtype="int64"))
+
+
+def near_duplicates(rows: pd.DataFrame, found: pd.DataFrame) -> Duplicates:
+    """What follows from the pairs `found` (positions `a` and `b` in `rows`, `kind`, `similarity`).
+
+    The same picture under two labels says that one of them is wrong: neither can be trusted.
+    """
+    a, b = (rows.iloc[found[end].to_numpy()] for end in ("a", "b"))
+    differ = a["label"].to_numpy() != b["label"].to_numpy()
+    links = pd.DataFrame({"a": a.index, "b": b.index})
+    pairs = pd.DataFrame(
+        {
+            "a": a["path"].to_numpy(),
+            "b": b["path"].to_numpy(),
+            "kind": found["kind"].to_numpy(),
+            "cross_split": _across(a["split"].reset_index(drop=True), b["split"].reset_index(drop=True)),
+            "similarity": found["similarity"].to_numpy(),
+        }
+    )
+    reasons = {int(row): "conflicting_labels" for end in ("a", "b") for row in links[end][differ]}
+    alike = links[~links["a"].isin(list(reasons)) & ~links["b"].isin(list(reasons))]
+    return Duplicates(reasons, _sorted(pairs), alike.reset_index(drop=True))
+
+
+def _across(one: pd.Series, other: pd.Series) -> pd.Series:
+    return one.notna() & other.notna() & (one != other)
+
+
+def _sorted(pairs: pd.DataFrame) -> pd.DataFrame:
+    return pairs.astype(_TYPES)[list(_TYPES)].sort_values(["a", "b"], ignore_index=True)

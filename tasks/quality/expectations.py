@@ -23,7 +23,10 @@ _EXAMPLES = 5
 
 
 def check_contract(checked: pd.DataFrame, min_kept: float) -> tuple[Expectation, ...]:
-    """Hold the checked table (columns path, sha256, label, split, verdict, reasons, pixels) against the contract."""
+    """Hold the checked table against the contract.
+
+    Columns path, sha256, label, split, verdict, reasons, pixels_crc32.
+    """
     prepare_environment()
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -44,7 +47,8 @@ def _parts(checked: pd.DataFrame, min_kept: float) -> list[tuple[str, pd.DataFra
     """(name, rows, rules) of each batch; `notes` of a rule are the sentence that a reader sees."""
     from great_expectations import expectations as gx
 
-    table = checked[["path", "sha256", "label", "split", "verdict", "pixels"]].assign(
+    table = checked[["path", "sha256", "label", "split", "verdict"]].assign(
+        with_pixels=checked["pixels_crc32"].notna().astype(float),
         kept=(checked["verdict"] != "quarantine").astype(float),
         unknown_reasons=[float(len(set(reasons) - set(REASONS))) for reasons in checked["reasons"]],
     )
@@ -83,7 +87,7 @@ def _parts(checked: pd.DataFrame, min_kept: float) -> list[tuple[str, pd.DataFra
                     column="split", value_set=list(SPLITS), notes=f"splits are {', '.join(SPLITS)}"
                 ),
                 gx.ExpectColumnValuesToBeBetween(
-                    column="pixels", min_value=0, notes="every kept image has prepared pixels"
+                    column="with_pixels", min_value=1, notes="every kept image has prepared pixels"
                 ),
             ],
         ),

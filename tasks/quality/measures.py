@@ -1,7 +1,8 @@
 """What is measured of a picture: numbers only; verdicts.py holds them against limits later.
 
-Everything is read from one upright picture whose short side is at most 256 px (contracts/images.py), so a measure
-means the same for a thumbnail of a photograph and for the photograph. docs/checks.md describes each.
+Everything is read from the upright picture in grey with a short side of at most 256 px, and from a thumbnail in colour
+(contracts/images.py), so a measure means the same for a small copy of a photograph and for the photograph.
+docs/checks.md describes each.
 """
 
 import math
@@ -31,12 +32,10 @@ class Measures:
     entropy_bits: float  # [0, 8]
     sharpness: float  # [0, 1] and rarely above; NaN in a flat picture, where no edge can be judged
     colour: float  # [0, 1]: how far the channels of the most colourful pixels are apart, but for 1 %
-    aspect: float  # long side by short side, at least 1
 
 
-def measure(picture: RGB) -> Measures:
-    """All measures of one picture, shape (height, width, 3)."""
-    grey = luminance(picture)
+def measure(grey: Grey, thumbnail: RGB) -> Measures:
+    """All measures of one picture: `grey` of shape (height, width), `thumbnail` of shape (side, side, 3)."""
     counts = histogram(grey)
     low, median, high = (percentile(counts, share) / 255 for share in (TAIL, 0.5, 1 - TAIL))
     return Measures(
@@ -45,20 +44,14 @@ def measure(picture: RGB) -> Measures:
         luminance_high=high,
         contrast=high - low,
         entropy_bits=entropy_bits(counts),
-        sharpness=sharpness(grey),
-        colour=colour(picture),
-        aspect=max(picture.shape[:2]) / min(picture.shape[:2]),
+        sharpness=sharpness(grey, high - low),
+        colour=colour(thumbnail),
     )
-
-
-def luminance(picture: RGB) -> Grey:
-    """Rec. 601 luma of the stored values, 0 to 255, shape (height, width)."""
-    return cast(Grey, cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
 
 
 def histogram(levels: Grey) -> Histogram:
     """How many pixels have each of the 256 levels."""
-    return np.bincount(levels.ravel(), minlength=256)
+    return np.asarray(cv2.calcHist([levels], [0], None, [256], [0, 256]), np.int64).ravel()
 
 
 def percentile(counts: Histogram, share: float) -> int:
@@ -73,19 +66,17 @@ def entropy_bits(counts: Histogram) -> float:
     return float(-(shares * np.log2(shares)).sum()) + 0.0  # not -0.0
 
 
-def sharpness(grey: Grey) -> float:
-    """The steepest step from pixel to pixel (but for 0.1 %) as a share of the picture's contrast.
+def sharpness(grey: Grey, contrast: float) -> float:
+    """The steepest step from pixel to pixel (but for 0.1 %) as a share of the picture's `contrast`.
 
     A step edge that is blurred by a Gaussian of s px has a slope of 1 / (2.5 s) of its height, so the value does not
     depend on contrast, and a sharp subject before a soft background is sharp. NaN where the contrast is below FLAT.
     """
-    counts = histogram(grey)
-    span = percentile(counts, 1 - TAIL) - percentile(counts, TAIL)
-    if span < FLAT * 255 or min(grey.shape) < 2:
+    if contrast < FLAT or min(grey.shape) < 2:
         return math.nan
     right, down = cv2.absdiff(grey[:-1, 1:], grey[:-1, :-1]), cv2.absdiff(grey[1:, :-1], grey[:-1, :-1])
     steps = cast(Grey, cv2.max(right, down))
-    return percentile(histogram(steps), 1 - TAIL) / span
+    return percentile(histogram(steps), 1 - TAIL) / 255 / contrast
 
 
 def colour(picture: RGB) -> float:

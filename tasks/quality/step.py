@@ -4,65 +4,127 @@ from collections import Counter
 
 import pandas as pd
 
-from tasks.contracts.files import read_table, replacing, write_record, write_table
+from tasks.contracts.files import read_table, write_record, write_table
 from tasks.contracts.images import decoder_warnings_off
 from tasks.contracts.params import QualityParams
+from tasks.contracts.prepared import Store
 from tasks.contracts.progress import doing, say
+from tasks.contracts.raw import places
 from tasks.contracts.reasons import REASONS
-from tasks.contracts.records import QualityReport
+from tasks.contracts.records import QualityReport, Statistic
+from tasks.contracts.samples import class_order
 from tasks.contracts.workspace import Workspace
 from tasks.quality import splits
-from tasks.quality.duplicates import find_duplicates
+from tasks.quality.decisions import apply_decisions, read_decisions
+from tasks.quality.duplicates import exact_duplicates, near_duplicates
 from tasks.quality.expectations import check_contract
-from tasks.quality.findings import find, split_sizes
+from tasks.quality.findings import Checks, find, split_sizes
+from tasks.quality.memory import read_splits, write_splits
+from tasks.quality.near import find_near
 from tasks.quality.scan import Caps, prepared_side, scan
 from tasks.quality.verdicts import judge
 
-VERSION = 1
+VERSION = 2
 
 
-def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:  # noqa: ARG001 - steps are called alike
-    """Write `data/checked.parquet`, `data/prepared/`, `reports/duplicates.parquet` and `reports/quality.json`.
+def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:
+    """Write `data/checked.parquet`, `data/splits.parquet` and the quality reports; pixels go into the cache.
 
-    One row for every row of the manifest, whatever is wrong with the file. The split comes from the table or from
-    the content, not from the seed.
+    One row for every row of the manifest, whatever is wrong with the file. The split comes from the table, from
+    earlier runs or from the content, not from the seed. Raises BadData on a wrong line of `decisions.csv`.
     """
-    manifest = read_table(ws.manifest)
-    with decoder_warnings_off():
-        side_px = prepared_side(ws.raw, manifest["path"], params.prepared_px)
-    caps = Caps(side_px, params.limits.max_megapixels, params.limits.max_megabytes)
-    with replacing(ws.prepared) as part:
-        scanned = scan(ws.raw, manifest, caps, part)
-    duplicates = find_duplicates(scanned)
-    judged = judge(_with_reasons(scanned, duplicates.reasons), params)
-    checked = _in_splits(judged, params)
+    manifest, decisions = read_table(ws.manifest), read_decisions(ws.decisions)
+    remembered = read_splits(ws.splits, params.splits)
+    store, scanned = _scanned(ws, manifest, params)
+    decided = apply_decisions(scanned, decisions)
+    compared, pairs, links = _compared(decided.table, store, params)
+    in_splits = _in_splits(compared, links, remembered, params)
+    from tasks.quality.label_check import check_labels, write_labels  # brings torch, which the scan does not need
+
+    with doing("looking for wrong labels"):
+        labels = check_labels(ws, _kept(in_splits), store, seed)
+    checked = judge(_with_reasons(in_splits, labels.reasons), params)
     with doing("checking the data contract"):
         contract = check_contract(checked, params.min_kept)
-    report = QualityReport(
-        found=len(checked),
-        kept=int((checked["verdict"] != "quarantine").sum()),
-        warned=int((checked["verdict"] == "warn").sum()),
-        quarantined=int((checked["verdict"] == "quarantine").sum()),
-        reasons=_counts(checked["reasons"]),
-        classes=tuple(sorted(checked["label"].dropna().unique())),
-        split_sizes=split_sizes(checked),
-        contract=contract,
-        findings=find(checked, duplicates.pairs, contract),
-    )
+    report = _report(checked, Checks(pairs, contract, decided.unmatched, labels.findings), labels.statistics)
     write_table(ws.checked, checked)
-    write_table(ws.duplicates, duplicates.pairs)
+    write_table(ws.duplicates, pairs)
+    write_labels(ws, labels, store)
+    write_splits(ws.splits, params.splits, remembered | _split_of(checked))
     write_record(ws.quality, report)
     say(f"quality: {report.found:,} found, {report.kept:,} kept, {report.quarantined:,} quarantined")
     return report
 
 
-def _in_splits(judged: pd.DataFrame, params: QualityParams) -> pd.DataFrame:
-    """The final `split` of every kept row, null for the others; a group in two splits loses its smaller part."""
-    assigned = splits.assign(judged, params.splits)
-    kept = judged["verdict"] != "quarantine"
-    crossing = dict.fromkeys(splits.crossing(judged["group"][kept], assigned[kept]), "group_crosses_splits")
-    checked = judge(_with_reasons(judged, crossing), params)
-    return checked.assign(split=assigned.where(checked["verdict"] != "quarantine", None).astype("str"))
+def _scanned(ws: Workspace, manifest: pd.DataFrame, params: QualityParams) -> tuple[Store, pd.DataFrame]:
+    """The cache with the pixels, and the manifest with what was read of each file."""
+    with decoder_warnings_off():
+        side_px = prepared_side(ws.raw, places(manifest), params.prepared_px)
+    caps = Caps(side_px, params.limits.max_megapixels, params.limits.max_megabytes)
+    store = Store(ws.prepared, side_px)
+    found = scan(ws.raw, manifest, caps, store, ws.cache / f"scan-{VERSION}.parquet")
+    say(f"quality: {found.read:,} files read, {len(manifest) - found.read:,} known from before or not readable")
+    return store, found.table
+
+
+def _compared(
+    decided: pd.DataFrame, store: Store, params: QualityParams
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The judged table, the pairs of duplicates, and the links between near-duplicates that stay."""
+    exact = exact_duplicates(decided)
+    judged = judge(_with_reasons(decided, exact.reasons), params)
+    kept = _kept(judged)
+    with doing(f"comparing {len(kept):,} images"):
+        near = near_duplicates(kept, find_near(store.thumbnails(kept["sha256"])))
+    pairs = pd.concat([exact.pairs, near.pairs], ignore_index=True)
+    return (
+        judge(_with_reasons(judged, near.reasons), params),
+        pairs.sort_values(["a", "b"], ignore_index=True),
+        near.links,
+    )
+
+
+def _in_splits(
+    judged: pd.DataFrame, links: pd.DataFrame, remembered: dict[str, str], params: QualityParams
+) -> pd.DataFrame:
+    """The final `split` and the `component` of every kept row, null for the others.
+
+    A component is named by the smallest content hash in it.
+    """
+    kept = _kept(judged)
+    found = splits.assign(kept, links, remembered, params.splits)
+    names = kept["sha256"].groupby(found.component).transform("min")
+    checked = judge(_with_reasons(judged, found.reasons), params)
+    return checked.assign(
+        split=found.split.reindex(checked.index).astype("str"),
+        component=names.drop(index=list(found.reasons)).reindex(checked.index).astype("str"),
+    )
+
+
+def _report(checked: pd.DataFrame, checks: Checks, label_check: tuple[Statistic, ...]) -> QualityReport:
+    counts = Counter(reason for ids in checked["reasons"] for reason in ids)
+    verdicts = checked["verdict"].value_counts()
+    return QualityReport(
+        found=len(checked),
+        kept=int((checked["verdict"] != "quarantine").sum()),
+        warned=int(verdicts.get("warn", 0)),
+        quarantined=int(verdicts.get("quarantine", 0)),
+        reasons={reason: counts[reason] for reason in REASONS if counts[reason]},
+        classes=class_order(checked["label"].dropna().unique()),
+        split_sizes=split_sizes(checked),
+        contract=checks.contract,
+        findings=find(checked, checks),
+        label_check=label_check,
+    )
+
+
+def _kept(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["verdict"] != "quarantine"]
+
+
+def _split_of(checked: pd.DataFrame) -> dict[str, str]:
+    kept = _kept(checked)
+    return dict(zip(kept["sha256"], kept["split"], strict=True))
 
 
 def _with_reasons(table: pd.DataFrame, found: dict[int, str]) -> pd.DataFrame:
@@ -70,8 +132,3 @@ def _with_reasons(table: pd.DataFrame, found: dict[int, str]) -> pd.DataFrame:
         [*old, *([found[row]] if row in found else [])] for row, old in zip(table.index, table["reasons"], strict=True)
     ]
     return table.assign(reasons=pd.Series(added, index=table.index, dtype="object"))
-
-
-def _counts(reasons: pd.Series) -> dict[str, int]:
-    counts = Counter(reason for ids in reasons for reason in ids)
-    return {reason: counts[reason] for reason in REASONS if counts[reason]}

@@ -37,7 +37,7 @@ def judge(table: pd.DataFrame, params: QualityParams) -> pd.DataFrame:
     """`table` with the picture's reasons added to `reasons`, and the column `verdict`.
 
     `quarantine` where a reason of ALWAYS_OUT or of `params.quarantine` applies, `warn` for any other, else `keep`.
-    Picture reasons that stood there before are judged anew.
+    Picture reasons that stood there before are judged anew. Where a person decided `keep`, only ALWAYS_OUT counts.
     """
     flags = {reason: rule(table, params.limits).fillna(False).to_numpy(bool) for reason, rule in RULES.items()}
     order = list(REASONS)
@@ -45,12 +45,25 @@ def judge(table: pd.DataFrame, params: QualityParams) -> pd.DataFrame:
     for row, before in enumerate(table["reasons"]):
         now = {reason for reason in before if reason not in RULES} | {r for r in RULES if flags[r][row]}
         reasons.append(sorted(now, key=order.index))
-    out = ALWAYS_OUT.union(params.quarantine)
-    verdicts = ["quarantine" if out.intersection(ids) else "warn" if ids else "keep" for ids in reasons]
+    decided = table["decision"] if "decision" in table else pd.Series(None, index=table.index, dtype="str")
+    verdicts = [
+        _verdict(set(ids), ruling if isinstance(ruling, str) else "", params)
+        for ids, ruling in zip(reasons, decided, strict=True)
+    ]
     return table.assign(
         reasons=pd.Series(reasons, index=table.index, dtype="object"),
         verdict=pd.Series(verdicts, index=table.index, dtype="str"),
     )
+
+
+def _verdict(reasons: set[str], ruling: str, params: QualityParams) -> str:
+    if reasons & ALWAYS_OUT:
+        return "quarantine"
+    if "keep" in ruling.split():
+        return "keep"
+    if reasons.intersection(params.quarantine):
+        return "quarantine"
+    return "warn" if reasons - {"relabelled"} else "keep"
 
 
 def _grey_among_colour(colour: pd.Series, label: pd.Series, limit: float) -> Flags:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from tasks.contracts.files import read_table
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
-from tasks.predict.predict import predict_files
+from tasks.predict.predict import predict_samples
 from tasks.register.bundle import load_bundle
 from tasks.register.promotion import Correct, Decision, decide
 
@@ -22,10 +23,10 @@ def compare(ws: Workspace, champion: Path, champion_data: Path, margin: float) -
         return Decision(False, "the promotion split is empty, so nothing can be compared")
     known = set(read_table(champion_data)["sha256"])
     is_new = np.array([digest not in known for digest in rows["sha256"]])
-    paths, labels = [ws.raw / path for path in rows["path"]], list(rows["label"])
-    return decide(_correct(ws.bundle, paths, labels), _correct(champion, paths, labels), is_new, margin)
+    ours, theirs = (_correct(bundle, ws.raw, rows) for bundle in (ws.bundle, champion))
+    return decide(ours, theirs, is_new, margin)
 
 
-def _correct(bundle: Path, paths: list[Path], labels: list[str]) -> Correct:
-    found = predict_files(load_bundle(bundle), paths)
-    return np.array([p.label == label for p, label in zip(found, labels, strict=True)])
+def _correct(bundle: Path, raw: Path, rows: pd.DataFrame) -> Correct:
+    found = predict_samples(load_bundle(bundle), raw, rows)
+    return np.array([p.label == label for p, label in zip(found, rows["label"], strict=True)])

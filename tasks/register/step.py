@@ -4,6 +4,7 @@ from typing import Any
 
 from tasks.bias.gate import require_open
 from tasks.contracts.files import sha256_of
+from tasks.contracts.images import PIXELS_VERSION
 from tasks.contracts.params import RegisterParams
 from tasks.contracts.records import BundleRecord, Finding, Statistic, read_json
 from tasks.contracts.workspace import Workspace
@@ -26,6 +27,7 @@ def run(ws: Workspace, params: RegisterParams, seed: int) -> BundleRecord:  # no
     record = BundleRecord(
         model=model,
         preprocessing={
+            "pixels_version": PIXELS_VERSION,
             "decoder": "tasks.contracts.images",
             "prepared_px": model["prepared_px"],
             "input_px": model["backbone"]["input_px"],

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from tasks.report.thumbnails import Thumbnails
 MOST_QUARANTINED = 200
 MOST_CLASSES = 200
 MOST_PAIRS = 50
+MOST_SUSPECTS = 100
 MOST_GROUPS = 12
 _THUMBNAIL_PX = 64
 
@@ -50,10 +50,22 @@ class OutFile:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two images that are alike: their paths, previews where there are any, how alike and in which way."""
+
+    a: str
+    b: str
+    previews: tuple[str | None, str | None]
+    kind: str
+    similarity: float
+    cross_split: bool
+
+
+@dataclass(frozen=True)
 class Duplicates:
     """Pairs of equal or nearly equal images, those across splits first; `rest` are not shown."""
 
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[Pair, ...]
     kinds: dict[str, int]
     across_splits: int
     rest: int
@@ -102,13 +114,36 @@ def quarantined(checked: pd.DataFrame, thumbnails: Thumbnails) -> tuple[tuple[Ou
     return rows, max(0, len(out) - MOST_QUARANTINED)
 
 
-def duplicate_pairs(table: pd.DataFrame) -> Duplicates:
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label is probably wrong; `digits` is enough of its hash for `decisions.csv`."""
+
+    path: str
+    digits: str
+    label: str
+    suggested: str
+    score: float
+
+
+def suspects(table: pd.DataFrame) -> tuple[tuple[Suspect, ...], int]:
+    """The first MOST_SUSPECTS, the most suspect first, and how many more there are."""
+    shown = table.head(MOST_SUSPECTS)[["path", "sha256", "label", "suggested", "score"]]
+    rows = tuple(Suspect(row[0], row[1][:12], *row[2:]) for row in shown.itertuples(index=False, name=None))
+    return rows, len(table) - len(rows)
+
+
+def duplicate_pairs(table: pd.DataFrame, checked: pd.DataFrame | None, thumbnails: Thumbnails) -> Duplicates:
     """Pairs across splits first, then in the table's order."""
-    ranked = table.sort_values("cross_split", ascending=False, kind="stable")
-    rows = ranked.head(MOST_PAIRS)[["a", "b", "kind", "cross_split"]].to_dict("records")
+    ranked = table.sort_values("cross_split", ascending=False, kind="stable").head(MOST_PAIRS)
+    hashes = {} if checked is None else dict(zip(checked["path"], checked["sha256"], strict=True))
+    columns = ranked[["a", "b", "kind", "similarity", "cross_split"]].itertuples(index=False, name=None)
     kinds = {str(kind): int(n) for kind, n in table["kind"].value_counts().sort_index().items()}
+    rows = (
+        Pair(a, b, (_preview(a, hashes, thumbnails), _preview(b, hashes, thumbnails)), kind, similarity, crosses)
+        for a, b, kind, similarity, crosses in columns
+    )
     return Duplicates(
-        tuple({str(k): v for k, v in row.items()} for row in rows),
+        tuple(rows),
         kinds,
         int(table["cross_split"].sum()),
         max(0, len(table) - MOST_PAIRS),
@@ -130,6 +165,10 @@ def composition(bias: Report) -> Composition | None:
     groups = tuple(named) if len(named) == len(totals) else (*named, f"{len(totals) - len(named)} others")
     rows = tuple((label, counts[: len(groups)], sum(counts)) for label, counts in shown)
     return Composition(groups, rows, len(every) - len(shown))
+
+
+def _preview(path: str, hashes: dict[str, str], thumbnails: Thumbnails) -> str | None:
+    return thumbnails.of(hashes.get(path, ""), _THUMBNAIL_PX)
 
 
 def _parts(counts: tuple[int, ...], largest: int) -> tuple[tuple[float, float], ...]:

@@ -86,7 +86,9 @@ def _views(sources: Sources) -> dict[str, Any]:
     if sources.checked is not None:
         views["quarantined"] = data.quarantined(sources.checked, sources.thumbnails)
     if sources.duplicates is not None:
-        views["duplicates"] = data.duplicate_pairs(sources.duplicates)
+        views["duplicates"] = data.duplicate_pairs(sources.duplicates, sources.checked, sources.thumbnails)
+    if sources.label_errors is not None:
+        views["suspects"] = data.suspects(sources.label_errors)
     if sources.bias is not None:
         views["composition"] = data.composition(sources.bias)
     if sources.augmentation is not None:

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from tasks.contracts.files import read_table, sha256_of
-from tasks.contracts.prepared import Pixels, open_prepared
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.report.thumbnails import Thumbnails, embed_picture, thumbnails_of
@@ -32,6 +31,8 @@ class Sources:
     bundle: Report | None
     checked: pd.DataFrame | None
     duplicates: pd.DataFrame | None
+    label_errors: pd.DataFrame | None
+    suspect_sheet: str | None
     thumbnails: Thumbnails
     contact_sheet: str | None
     outdated: tuple[str, ...]
@@ -52,8 +53,10 @@ def read_sources(ws: Workspace) -> Sources:
         bundle=bundle,
         checked=checked,
         duplicates=_table(ws.duplicates),
-        thumbnails=thumbnails_of(checked, _pixels(ws.prepared)),
-        contact_sheet=embed_picture(ws.contact_sheet) if ws.contact_sheet.exists() else None,
+        label_errors=_table(ws.label_errors),
+        suspect_sheet=embed_picture(ws.suspects, "quality") if ws.suspects.exists() else None,
+        thumbnails=thumbnails_of(ws, checked),
+        contact_sheet=embed_picture(ws.contact_sheet, "augment") if ws.contact_sheet.exists() else None,
         outdated=_outdated(ws, bundle) if bundle is not None else (),
     )
 
@@ -70,7 +73,3 @@ def _report(path: Path) -> Report | None:
 
 def _table(path: Path) -> pd.DataFrame | None:
     return read_table(path) if path.exists() else None
-
-
-def _pixels(folder: Path) -> Pixels | None:
-    return open_prepared(folder) if folder.exists() else None

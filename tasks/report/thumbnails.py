@@ -9,7 +9,8 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from tasks.contracts.errors import BrokenArtifact
-from tasks.contracts.prepared import Pixels
+from tasks.contracts.prepared import Pixels, Store
+from tasks.contracts.workspace import Workspace
 
 _WIDEST_PX = 1600
 
@@ -30,16 +31,18 @@ class Thumbnails:
         return _address(picture, quality=80)
 
 
-def thumbnails_of(checked: pd.DataFrame | None, pixels: Pixels | None) -> Thumbnails:
-    """The previews that a workspace can give, none before it has prepared pixels."""
-    if checked is None or pixels is None:
+def thumbnails_of(ws: Workspace, checked: pd.DataFrame | None) -> Thumbnails:
+    """The previews that a workspace can give, of the images whose pixels are in its cache."""
+    shown = None if checked is None else checked[checked["pixels_crc32"].notna()]
+    if shown is None or shown.empty:
         return Thumbnails(None, {})
-    shown = checked[checked["pixels"].between(0, len(pixels) - 1)]
-    return Thumbnails(pixels, dict(zip(shown["sha256"], shown["pixels"].astype(int), strict=True)))
+    store = Store(ws.prepared, int(shown["prepared_px"].max()))
+    rows = zip(shown["sha256"], store.rows(shown["sha256"]), strict=True)
+    return Thumbnails(store.pixels(), {sha256: row for sha256, row in rows if row >= 0})
 
 
-def embed_picture(path: Path) -> str:
-    """The picture at `path`, at most _WIDEST_PX wide, as a data address.
+def embed_picture(path: Path, stage: str) -> str:
+    """The picture at `path`, which `stage` makes, at most _WIDEST_PX wide, as a data address.
 
     Raises BrokenArtifact where it is no picture.
     """
@@ -47,7 +50,7 @@ def embed_picture(path: Path) -> str:
         with Image.open(path, formats=("JPEG", "PNG")) as file:
             picture = file.convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise BrokenArtifact(f"{path} is no picture ({error}); run `graft run --force augment`") from None
+        raise BrokenArtifact(f"{path} is no picture ({error}); run `graft run --force {stage}`") from None
     picture.thumbnail((_WIDEST_PX, 4 * _WIDEST_PX), Image.Resampling.LANCZOS)
     return _address(picture, quality=85)
 

@@ -10,9 +10,8 @@ from tasks.backbone.features import Rows, cached_features
 from tasks.backbone.network import TransferNet
 from tasks.backbone.weights import backbone_ref, build_backbone, build_network
 from tasks.bias.gate import require_open
-from tasks.contracts.files import read_table
 from tasks.contracts.params import TrainParams
-from tasks.contracts.prepared import Pixels, open_prepared
+from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.progress import say
 from tasks.contracts.records import BackboneRef, ModelRecord, read_json
 from tasks.contracts.samples import usable
@@ -53,6 +52,7 @@ class _Task:
     classes: tuple[str, ...]
     train: Samples
     val: Samples
+    pixels: Pixels
 
 
 def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
@@ -61,11 +61,11 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
     Raises GateRefused, BadData (an empty split, a loss that is no number), BrokenArtifact (weights).
     """
     require_open(ws.gate)
-    checked = read_table(ws.checked)
+    checked, pixels = open_checked(ws)
     classes = tuple(sorted(usable(checked, "train")["label"].unique()))
     train, val = (load_samples(checked, ws.weights, split, classes) for split in ("train", "val"))
     backbone = backbone_ref(read_json(ws.selection)["chosen"])
-    task = _Task(ws, params, seed, backbone, classes, train, val)
+    task = _Task(ws, params, seed, backbone, classes, train, val, pixels)
     candidate = _train(task, make_strategy(params), ws.candidate)
     scratch = _train(task, Scratch(), ws.scratch)
     return Trained(candidate, scratch)
@@ -97,7 +97,7 @@ def _train(task: _Task, strategy: Strategy, folder: Path) -> float:
         history=fitted.history,
         seed=task.seed,
         train_images=len(task.train),
-        prepared_px=open_prepared(task.ws.prepared).shape[1],
+        prepared_px=task.pixels.shape[1],
     )
     save_model(folder, net, record)
     return fitted.history[fitted.best_epoch - 1].val_accuracy
@@ -116,20 +116,19 @@ def _fit(task: _Task, strategy: Strategy, net: TransferNet) -> Fitted:
     )
     rate = 1.0 if isinstance(strategy, Scratch) else BACKBONE_RATE[task.backbone.source]
     groups = parameter_groups(net, rate, params.weight_decay)
-    pixels = open_prepared(task.ws.prepared)
     if isinstance(strategy, FeatureExtraction):
-        train, val = (_features(task, net, pixels, part) for part in (task.train, task.val))
+        train, val = (_features(task, net, part) for part in (task.train, task.val))
         return fit(net.head, groups, train, val, recipe)
     policy = load_policy(task.ws.augmentation)
     return fit(
         net,
         groups,
-        ImageBatches(task.train, pixels, task.backbone, policy),
-        ImageBatches(task.val, pixels, task.backbone),
+        ImageBatches(task.train, task.pixels, task.backbone, policy),
+        ImageBatches(task.val, task.pixels, task.backbone),
         recipe,
     )
 
 
-def _features(task: _Task, net: TransferNet, pixels: Pixels, samples: Samples) -> FeatureBatches:
-    rows = cached_features(net.backbone, task.backbone, Rows(pixels, samples.rows), samples.sha256, task.ws.cache)
+def _features(task: _Task, net: TransferNet, samples: Samples) -> FeatureBatches:
+    rows = cached_features(net.backbone, task.backbone, Rows(task.pixels, samples.rows), samples.sha256, task.ws.cache)
     return FeatureBatches(samples, torch.from_numpy(rows))

@@ -11,11 +11,11 @@ from PIL import Image
 from tasks.augment import step
 from tasks.augment.policy import load_policy
 from tasks.contracts.errors import BadData, GateRefused
-from tasks.contracts.files import write_record
+from tasks.contracts.files import write_record, write_table
 from tasks.contracts.params import AugmentParams
-from tasks.contracts.prepared import create_prepared
 from tasks.contracts.records import GateReport, GateRule
 from tasks.contracts.workspace import Workspace
+from tests.conftest import store_pixels
 
 LIGHT = AugmentParams()
 
@@ -26,20 +26,17 @@ def ws(tmp_path: Path) -> Workspace:
     ws = Workspace(tmp_path)
     rng = np.random.default_rng(0)
     labels = np.repeat([f"class {i:02}" for i in range(15)], 3)
-    stored = create_prepared(ws.prepared, 45, 32)
-    stored[:] = rng.integers(0, 256, stored.shape, dtype=np.uint8)
-    stored.flush()
     table = pd.DataFrame(
         {
             "path": [f"{label}/{i}.png" for i, label in enumerate(labels)],
             "label": labels,
             "split": np.tile(["train", "train", "test"], 15),
-            "sha256": [f"{(i * 7919) % 1000:064}" for i in range(45)],
-            "pixels": np.arange(45),
+            "sha256": [f"{(i * 7919) % 1000 + 1:064}" for i in range(45)],
             "verdict": "keep",
         }
     )
-    table.to_parquet(ws.checked, index=False)
+    pixels = rng.integers(0, 256, (45, 32, 32, 3), dtype=np.uint8)
+    write_table(ws.checked, store_pixels(ws, table, pixels))
     write_record(ws.gate, GateReport(True, (), "test"))
     return ws
 

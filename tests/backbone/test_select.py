@@ -12,9 +12,9 @@ from tasks.backbone.weights import backbone_ref, build_backbone, build_network
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, BrokenArtifact, GateRefused
 from tasks.contracts.files import write_record, write_table
 from tasks.contracts.params import LocalBackbone, SelectParams
-from tasks.contracts.prepared import create_prepared
 from tasks.contracts.records import GateReport, GateRule, read_json
 from tasks.contracts.workspace import Workspace
+from tests.conftest import store_pixels
 
 SIDE_PX = 32
 OFFLINE = SelectParams(download=False, folds=3)
@@ -35,17 +35,15 @@ def ws(tmp_path, folder) -> Workspace:
     """Three classes of 24 images in train and 6 in test, an open gate, and one quarantined image."""
     ws = Workspace(tmp_path / "ws")
     rng = np.random.default_rng(0)
-    pixels = create_prepared(ws.prepared, 90, SIDE_PX)
+    pixels = np.stack([stripes(i % 3, rng) for i in range(91)])
     rows = []
     for i in range(90):
-        pixels[i] = stripes(i % 3, rng)
         sha256 = hashlib.sha256(pixels[i].tobytes()).hexdigest()
         split = "test" if i >= 72 else "train"
-        rows.append((f"{'abc'[i % 3]}/{i:02}.png", sha256, "abc"[i % 3], split, "keep", i, None))
-    rows.append(("a/dark.png", "0" * 64, "a", "train", "quarantine", -1, None))
-    pixels.flush()
-    columns = ["path", "sha256", "label", "split", "verdict", "pixels", "group"]
-    write_table(ws.checked, pd.DataFrame(rows, columns=columns))
+        rows.append((f"{'abc'[i % 3]}/{i:02}.png", sha256, "abc"[i % 3], split, "keep", sha256))
+    rows.append(("a/dark.png", "f" * 64, "a", "train", "quarantine", None))
+    columns = ["path", "sha256", "label", "split", "verdict", "component"]
+    write_table(ws.checked, store_pixels(ws, pd.DataFrame(rows, columns=columns), pixels))
     write_record(ws.gate, GateReport(True, (), "test"))
     return ws
 
@@ -155,8 +153,8 @@ def test_closed_gate_stops_it(ws):
 
 
 def test_one_class_or_one_group_is_not_enough(ws):
-    change(ws, group="everyone")
-    with pytest.raises(BadData, match="group"):
+    change(ws, component="everyone")
+    with pytest.raises(BadData, match="belong together"):
         run(ws, OFFLINE, 0)
     change(ws, label="a")
     with pytest.raises(BadData, match="classes"):
@@ -166,7 +164,7 @@ def test_one_class_or_one_group_is_not_enough(ws):
 def test_class_that_is_smaller_than_the_folds(ws):
     table = pd.read_parquet(ws.checked)
     rare = (table["label"] == "c") & (table["split"] == "train")
-    change(ws, verdict=np.where(rare & (table["pixels"] > 5), "quarantine", table["verdict"]))
+    change(ws, verdict=np.where(rare & (table.index > 5), "quarantine", table["verdict"]))
     report = run(ws, OFFLINE, 0)
     assert report.candidates[0].accuracy.n == 48 + 2
 

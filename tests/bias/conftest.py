@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.contracts.prepared import create_prepared
+from tasks.contracts.files import write_table
 from tasks.contracts.workspace import Workspace
+from tests.conftest import store_pixels
 
 SIDE_PX = 48
 
@@ -61,7 +62,6 @@ def ws(tmp_path: Path) -> Workspace:
             "split": splits,
             "group": None,
             "sha256": [hashlib.sha256(path.encode()).hexdigest() for path in paths],
-            "pixels": np.arange(160),
             "width": np.where(labels == "b", 640, 480),
             "height": 480,
             "meta_source": np.where(labels == "a", "scanner", "phone"),
@@ -69,11 +69,7 @@ def ws(tmp_path: Path) -> Workspace:
             "verdict": np.where(np.arange(160) % 40 == 0, "quarantine", "keep"),
         }
     )
-    ws.checked.parent.mkdir(parents=True)
-    table.to_parquet(ws.checked, index=False)
-    stored = create_prepared(ws.prepared, 160, SIDE_PX)
-    stored[:] = pixels
-    stored.flush()
+    write_table(ws.checked, store_pixels(ws, table, pixels))
     ws.reports.mkdir()
     ws.quality.write_text(json.dumps({"schema_version": 1, "findings": []}))
     return ws

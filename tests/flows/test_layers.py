@@ -19,6 +19,10 @@ HOMES = {  # a heavy or risky library -> the only places that may import it
     "albumentations": ("tasks/augment/policy.py",),
     "pydantic": ("tasks/contracts/params.py",),
     "jinja2": ("tasks/report/",),
+    "faiss": ("tasks/quality/near.py",),
+    "cleanlab": ("tasks/quality/label_",),
+    "simplejpeg": ("tasks/contracts/images.py",),
+    "fsspec": ("tasks/ingest/remote.py",),
     "skimage": ("tasks/ingest/demo.py", "tasks/ingest/crops.py"),
 }
 

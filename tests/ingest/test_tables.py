@@ -118,3 +118,66 @@ def test_a_broken_parquet_is_bad_data(tmp_path):
     (tmp_path / "metadata.parquet").write_bytes(b"no table")
     with pytest.raises(BadData, match="no parquet"):
         read_table(tmp_path / "metadata.parquet", IngestParams())
+
+
+def lines_of(tmp_path, text: str | bytes, **params) -> pd.DataFrame:
+    path = tmp_path / "metadata.jsonl"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_table(path, IngestParams(**params))
+
+
+def test_json_lines_are_read_alike(tmp_path):
+    text = (
+        b'\xef\xbb\xbf{"file_name": "a.jpg", "label": 3, "age": 4, "site": "x", "ok": true}\r\n\r\n'
+        b'{"file_name": "b.jpg", "label": "NA", "age": null, "box": [1, {"a": 2}], "ok": false}\n'
+        b'{"file_name": "c.jpg", "split": "Valid", "age": NaN, "site": "caf\\u00e9\\u2028", "ok": true}'
+    )
+    table = lines_of(tmp_path, text)
+    assert list(table["path"]) == ["a.jpg", "b.jpg", "c.jpg"]
+    assert list(table["label"].fillna("null")) == ["3", "NA", "null"]
+    assert list(table["split"].fillna("null")) == ["null", "null", "val"]
+    assert table["meta_age"].isna().tolist() == [False, True, True]
+    assert table["meta_age"].dtype == "float64"
+    assert table["meta_ok"].dtype == bool
+    assert table["meta_box"][1] == '[1, {"a": 2}]'
+    assert table["meta_site"][2] == "caf\u00e9\u2028"
+
+
+def test_whole_numbers_stay_exact_where_some_are_missing(tmp_path):
+    text = '{"path": "a", "group": 9007199254740993}\n{"path": "b", "group": 9007199254740992}\n{"path": "c"}\n'
+    assert list(lines_of(tmp_path, text)["group"].fillna("null")) == ["9007199254740993", "9007199254740992", "null"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"path": "a"}\n{"path": \n', "line 2: no JSON object"),
+        ('{"path": "a"}\n\n["b"]\n', "line 3: no JSON object"),
+        ('{"path": "a", "path": "b"}\n', "line 1: no JSON object (a key stands there twice)"),
+        ('{"path": "a", "x": Infinity}\n', "line 1"),
+        ('{"path": "a\\ud800"}\n', "half a character"),
+        ("[" * 100_000 + "\n", "line 1: no JSON object"),
+        ('{"path": "a", "x": ' + "9" * 5000 + "}\n", "line 1"),
+        ("\n\n", "no rows"),
+        ('{"label": "a"}\n', "no column `path`"),
+        ('{"path": "a"}\n\n{"path": "../b"}\n', "line 3: '../b' leaves"),
+        ('{"path": "a", "split": "x"}\n', "line 1: unknown split 'x'"),
+        ('{"path": "a", "label": ["x", "y"]}\n', "line 1: ['x', 'y'] as label; graft takes one"),
+        ('{"path": "a", "label": {"x": 1}}\n', "line 1: {'x': 1} as label"),
+        (b'{"path": "\xff"}\n', "UTF-8"),
+        ("\n".join(f'{{"path": "{i}", "key{i}": 1}}' for i in range(1001)), "more than 1,000"),
+    ],
+)
+def test_bad_json_lines_are_one_line_that_says_where(tmp_path, text, said):
+    with pytest.raises(BadData) as caught:
+        lines_of(tmp_path, text)
+    assert said in str(caught.value)
+    assert "metadata.jsonl" in str(caught.value)
+
+
+def test_metadata_jsonl_is_found(tmp_path):
+    (tmp_path / "metadata.jsonl").touch()
+    assert find_table(tmp_path, None) == tmp_path / "metadata.jsonl"
+    (tmp_path / "metadata.csv").touch()
+    with pytest.raises(BadData, match=r"has metadata\.csv and metadata\.jsonl; name"):
+        find_table(tmp_path, None)

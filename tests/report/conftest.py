@@ -15,7 +15,6 @@ import sklearn.datasets
 from tasks.augment.policy import describe, make_policy
 from tasks.contracts.files import sha256_of, write_record, write_table
 from tasks.contracts.params import AugmentParams
-from tasks.contracts.prepared import create_prepared
 from tasks.contracts.records import (
     SPLITS,
     BackboneRef,
@@ -37,6 +36,7 @@ from tasks.contracts.records import (
 )
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import evaluate, select_test
+from tests.conftest import store_pixels
 
 PHOTOGRAPHS = (
     "astronaut",
@@ -82,8 +82,11 @@ def build_example(root: Path, recipe: Recipe) -> Workspace:
     """Write every record and table of `recipe` below `root`."""
     ws, rng = Workspace(root), np.random.default_rng(7)
     checked = checked_table(recipe, rng)
-    pixels = create_prepared(ws.prepared, len(checked), SIDE_PX)
+    pixels = np.zeros((len(checked), SIDE_PX, SIDE_PX, 3), np.uint8)
     fill_pixels(pixels, checked, recipe, rng)
+    undecodable = checked["reasons"].map(lambda ids: bool({"truncated", "not_an_image"} & set(ids)))
+    checked = store_pixels(ws, checked, pixels).astype({"pixels_crc32": "Int64"})
+    checked.loc[undecodable, "pixels_crc32"] = None
     write_table(ws.checked, checked)
     write_table(ws.duplicates, duplicates_table(checked))
     write_record(ws.quality, quality_report(checked, recipe))
@@ -108,12 +111,11 @@ def checked_table(recipe: Recipe, rng: np.random.Generator) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "path": [f"{label}/{label}_{i:05d}{recipe.hostile}.jpg" for i, label in enumerate(labels)],
-            "sha256": [f"{int(n):064x}" for n in rng.permutation(recipe.images)],
+            "sha256": [f"{int(n) + 1:064x}" for n in rng.permutation(recipe.images)],
             "label": labels,
             "split": rng.choice(SPLITS, recipe.images, p=(0.6, 0.15, 0.1, 0.15)),
             "verdict": "keep",
             "reasons": [[] for _ in labels],
-            "pixels": np.arange(recipe.images),
         }
     )
     why = ["dark", "truncated", "duplicate", "low_information", "not_an_image", "odd_size"]
@@ -121,8 +123,6 @@ def checked_table(recipe: Recipe, rng: np.random.Generator) -> pd.DataFrame:
         reason = why[i % len(why)]
         table.loc[row, "verdict"] = "quarantine"
         table.at[row, "reasons"] = [reason, "blurry"] if i % 5 == 0 else [reason]
-        if reason in ("truncated", "not_an_image"):
-            table.loc[row, "pixels"] = -1
     for row in table.index[(table["verdict"] == "keep") & (table.index % 40 == 3)]:
         table.loc[row, "verdict"] = "warn"
         table.at[row, "reasons"] = ["blurry"]

@@ -3,9 +3,11 @@ import pandas as pd
 import pytest
 
 from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.workspace import Workspace
 from tasks.report import data, overview, results
 from tasks.report.changes import changes
 from tasks.report.thumbnails import Thumbnails, embed_picture, thumbnails_of
+from tests.conftest import store_pixels
 
 NONE = Thumbnails(None, {})
 
@@ -132,15 +134,19 @@ def test_an_augmentation_policy_reads_as_words():
     assert (second.name, second.chance, second.settings) == ("one of", None, "gauss noise: std range 0 to 1")
 
 
-def test_a_thumbnail_is_made_only_from_prepared_pixels():
-    pixels = np.full((2, 8, 8, 3), 200, np.uint8)
-    found = thumbnails_of(pd.DataFrame({"sha256": ["aa", "bb", "cc"], "pixels": [1, -1, 7]}), pixels)
-    assert found.of("aa", 16).startswith("data:image/jpeg;base64,")
-    assert found.of("bb", 16) is found.of("cc", 16) is found.of("dd", 16) is None
+def test_a_thumbnail_is_made_only_from_prepared_pixels(tmp_path):
+    ws = Workspace(tmp_path)
+    named = pd.DataFrame({"sha256": ["aa" * 32, "bb" * 32]})
+    table = store_pixels(ws, named, np.full((2, 8, 8, 3), 200, np.uint8)).astype({"pixels_crc32": "Int64"})
+    table.loc[2] = ["cc" * 32, 8, 1]  # its pixels are no longer in the cache
+    table.loc[1, "pixels_crc32"] = None
+    found = thumbnails_of(ws, table)
+    assert found.of("aa" * 32, 16).startswith("data:image/jpeg;base64,")
+    assert found.of("bb" * 32, 16) is found.of("cc" * 32, 16) is found.of("dd" * 32, 16) is None
 
 
 def test_a_broken_contact_sheet_is_named(tmp_path):
     sheet = tmp_path / "augmentation.jpg"
     sheet.write_bytes(b"<svg onload=alert(1)>")
     with pytest.raises(BrokenArtifact, match=r"augmentation\.jpg is no picture"):
-        embed_picture(sheet)
+        embed_picture(sheet, "augment")

@@ -1,0 +1,89 @@
+"""What the last scan found of each file, so that an unchanged file is not read again.
+
+A file is unchanged while its size, its times of modification and of change, and its inode are. A file that changed at
+the very moment of the scan could keep all of these: it is read again.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.files import read_table, write_table
+from tasks.contracts.images import PIXELS_VERSION
+from tasks.contracts.prepared import Store
+
+STAMP = ("size", "mtime_ns", "ctime_ns", "inode")
+_KEY = ("path", "offset", *STAMP)
+_SAME_MOMENT_NS = 50_000_000  # longer than the ticks of a file system's clock
+_FLEETING = ("unreadable", "missing_file", "not_a_file", "changed_while_read")  # may be other the next time
+
+
+@dataclass(frozen=True)
+class Known:
+    """The rows of the last scan that was made with the same caps."""
+
+    caps: str
+    rows: pd.DataFrame | None
+    by_content: dict[str, int]  # sha256 -> a row that has pixels
+    started_ns: int
+
+    @classmethod
+    def read(cls, index: Path, max_megapixels: float, max_megabytes: float) -> "Known":
+        """What is known for these caps; a broken index knows nothing, and is made anew."""
+        caps = f"{PIXELS_VERSION} {max_megapixels:g} {max_megabytes:g}"
+        started = time.time_ns()
+        try:
+            rows = read_table(index)
+        except BrokenArtifact:
+            return cls(caps, None, {}, started)
+        rows = rows[rows.pop("caps") == caps].reset_index(drop=True)
+        with_pixels = rows["sha256"][rows["pixels_crc32"].notna()]
+        return cls(caps, rows, dict(zip(with_pixels, with_pixels.index, strict=True)), started)
+
+    def rows_of(self, stamped: pd.DataFrame, store: Store) -> pd.DataFrame:
+        """The known row of each stamped file, all null where it must be read; index as that of `stamped`."""
+        if self.rows is None:
+            return pd.DataFrame({"path": pd.Series(None, index=stamped.index, dtype="str")})
+        found = stamped.merge(self.rows.assign(known=True), on=list(_KEY), how="left").set_index(stamped.index)
+        there = (store.rows(found["sha256"]) >= 0) & (found["prepared_px"] == store.side_px)
+        return found.where(found.pop("known").notna() & (there | found["pixels_crc32"].isna()))
+
+    def row_of_content(self, sha256: str, store: Store) -> dict[str, Any] | None:
+        """What is known of these bytes under whatever name; None where they must be decoded."""
+        row = self.by_content.get(sha256)
+        if row is None or self.rows is None or not store.has(sha256):
+            return None
+        before = self.rows.iloc[row]
+        if before["prepared_px"] != store.side_px:
+            return None
+        return {str(name): value for name, value in before.items() if name not in _KEY}
+
+    def write(self, index: Path, stamped: pd.DataFrame, rows: pd.DataFrame) -> None:
+        """Keep `rows` for the next scan, but for those whose file may still have been changing."""
+        settled = stamped["ctime_ns"] < self.started_ns - _SAME_MOMENT_NS
+        settled &= ~rows["reason"].reindex(stamped.index).isin(_FLEETING)
+        kept = stamped[settled]
+        write_table(index, pd.concat([kept, rows.loc[kept.index]], axis="columns").assign(caps=self.caps))
+
+
+def stamps(root: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """`path`, `offset` and STAMP of the file that holds each row; zeros where there is none."""
+    files = rows["archive"].fillna(rows["path"])
+    found = {file: _stamp(f"{root}/{file}") for file in files.unique()}
+    table = pd.DataFrame([found[file] for file in files], columns=list(STAMP), index=rows.index, dtype="int64")
+    table.insert(0, "path", rows["path"])
+    table.insert(1, "offset", rows["offset"].fillna(0).astype("int64"))
+    return table
+
+
+def _stamp(file: str) -> tuple[int, int, int, int]:
+    try:
+        found = os.stat(file)  # noqa: PTH116 - a Path for each of a million files takes longer than the call
+    except OSError:
+        return 0, 0, 0, 0
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino

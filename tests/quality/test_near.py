@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+
+from benchmarks.copies import CHANGES
+from benchmarks.scenes import scene
+from tasks.contracts.images import THUMBNAIL_PX, decode
+from tasks.ingest.demo import make_demo
+from tasks.quality.near import find_near, nearest
+from tasks.quality.views import SIDE_PX
+
+KINDS = {"cropped": "cropped", "mirrored": "mirrored", "rotated": "rotated"}  # of all others: near
+
+
+def thumbnail(picture: np.ndarray) -> np.ndarray:
+    _, data = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+    return decode(data.tobytes(), 32).thumbnail
+
+
+def pairs(found: pd.DataFrame) -> list[tuple[int, int]]:
+    return list(zip(found["a"], found["b"], strict=True))
+
+
+def test_the_decoder_makes_thumbnails_of_the_side_that_is_hashed():
+    assert THUMBNAIL_PX == SIDE_PX
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_every_kind_of_copy_is_found_and_nothing_else(kind):
+    rng = np.random.default_rng(11)
+    originals = [scene(number, 31) for number in range(20)]
+    copies = [CHANGES[kind](picture, rng) for picture in originals]
+    found = find_near(np.stack([thumbnail(picture) for picture in (*originals, *copies)]))
+    expected = [(i, i + 20) for i in range(20)]
+    assert set(pairs(found)) <= set(expected)
+    assert len(found) >= (15 if kind == "overlaid" else 20)
+    if kind != "overlaid":
+        assert (found["kind"] == KINDS.get(kind, "near")).mean() > 0.9  # a crop of 1 % is as good as none
+    assert found["similarity"].between(0.9, 1).all()
+
+
+def test_a_cluster_hangs_together():
+    rng = np.random.default_rng(3)
+    copies = [list(CHANGES.values())[i % 4](scene(1, 77), rng) for i in range(60)]
+    found = find_near(np.stack([thumbnail(picture) for picture in copies]))
+    joined = np.arange(60)
+    for a, b in pairs(found):
+        joined[joined == joined[b]] = joined[a]
+    assert len(set(joined)) == 1
+
+
+def test_flat_pictures_match_nothing():
+    flat = np.zeros((12, THUMBNAIL_PX, THUMBNAIL_PX, 3), np.uint8) + np.arange(12, dtype=np.uint8)[:, None, None, None]
+    assert find_near(flat).empty
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_to_compare(count):
+    found = find_near(np.stack([thumbnail(scene(1, 1))] * 2)[:count])
+    assert list(found.dtypes.astype(str)) == ["int64", "int64", "str", "float64"]
+    assert found.empty
+
+
+def test_handwritten_digits_are_no_copies():
+    images = (load_digits().images[:600] * 15.9).astype(np.uint8)[..., None].repeat(3, axis=-1)
+    assert len(find_near(np.stack([thumbnail(picture) for picture in images]))) <= 10
+
+
+def test_neighbouring_crops_of_a_photograph_are_no_copies(tmp_path: Path):
+    make_demo(tmp_path / "demo", seed=0)
+    files = sorted(path for path in (tmp_path / "demo").rglob("*.*") if path.parent.name in ("brick", "grass", "moon"))
+    table = pd.read_csv(tmp_path / "demo" / "metadata.csv").set_index("path")
+    clean = [path for path in files if pd.isna(table["planted"].get(path.relative_to(tmp_path / "demo").as_posix(), 0))]
+    assert len(clean) > 200
+    assert len(find_near(np.stack([decode(path.read_bytes(), 64).thumbnail for path in clean]))) <= 2
+
+
+def test_the_order_of_the_pictures_changes_nothing():
+    rng = np.random.default_rng(5)
+    pictures = [scene(number, 8) for number in range(12)]
+    pictures += [CHANGES["cropped"](picture, rng) for picture in pictures]
+    thumbnails = np.stack([thumbnail(picture) for picture in pictures])
+    order = rng.permutation(24)
+    again = {tuple(sorted((order[a], order[b]))) for a, b in pairs(find_near(thumbnails[order]))}
+    assert again == set(pairs(find_near(thumbnails)))
+
+
+def test_searching_in_cells_finds_what_comparing_all_finds(monkeypatch):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (4000, 32), dtype=np.uint8)
+    codes[2000:] = codes[:2000] ^ np.packbits(rng.random((2000, 256)) < 0.08, axis=1)
+    exact = nearest(codes, codes, 2)
+    monkeypatch.setattr("tasks.quality.near._EXHAUSTIVE", 100)
+    some = nearest(codes, codes, 2)
+    assert (exact[1][:, 1] == np.roll(np.arange(4000), 2000)).all()
+    assert (some[1][:, 1] == exact[1][:, 1]).mean() > 0.97
