@@ -28,6 +28,7 @@ _FLAT_LEVELS = 4.0  # standard deviation below which a picture has nothing to co
 _RADIUS_BITS = 66  # the farthest of the planted copies lay at 67, most below 40
 _NEIGHBOURS = 40
 _LOOKED_AT = 10
+_MOST_COPIES, _CROWD, _DENSE, _ALMOST_EQUAL = 12, 6, 0.5, 0.99  # pictures, pictures, share of pairs, similarity
 _EXHAUSTIVE = 20_000  # pictures up to which every hash is compared with every other
 _CELLS_PER_ROOT, _CELLS_SEARCHED, _TRAINED_PER_CELL = 4, 16, 40
 
@@ -81,8 +82,8 @@ _ENOUGH = (
 def find_near(thumbnails: Thumbnails) -> pd.DataFrame:
     """Pairs of near-duplicates: positions `a` < `b`, `kind` and `similarity` (of the pixels, 0 to 1), sorted.
 
-    `kind` is `near`, `cropped`, `mirrored` or `rotated`. Of a cluster of more than 40 copies not every pair is listed,
-    but its pictures hang together.
+    `kind` is `near`, `cropped`, `mirrored` or `rotated`. Of more than _MOST_COPIES of one picture only those that are
+    in place and almost equal are listed.
     """
     rows, codes = _hashed(thumbnails)
     if len(rows) < 2:
@@ -91,7 +92,21 @@ def find_near(thumbnails: Thumbnails) -> pd.DataFrame:
     pairs = list(_believed(thumbnails, rows, found[found["nearest"]]))
     together = _components(len(thumbnails), pairs)[rows]
     siblings = together[found["low"]] == together[found["high"]]
-    return _table([*pairs, *_believed(thumbnails, rows, found[siblings & ~found["nearest"]])])
+    pairs += _believed(thumbnails, rows, found[siblings & ~found["nearest"]])
+    return _table(_without_chains(len(thumbnails), pairs))
+
+
+def _without_chains(count: int, pairs: list[Pair]) -> list[Pair]:
+    """Drop the doubtful pairs of a component in which few resemble each other directly.
+
+    Copies of one picture nearly all resemble each other. Where each resembles only its next, as drawings of a shape at
+    other places do, or where very many do, it is likeness, not copying: only pairs in place and almost equal stand.
+    """
+    component = _components(count, pairs)
+    size = np.bincount(component, minlength=count)
+    links = np.bincount([component[pair[0]] for pair in pairs], minlength=count)
+    loose = (size > _MOST_COPIES) | ((size >= _CROWD) & (2 * links < _DENSE * size * (size - 1)))
+    return [pair for pair in pairs if not loose[component[pair[0]]] or (pair[2] == "near" and pair[3] > _ALMOST_EQUAL)]
 
 
 def _table(pairs: list[Pair]) -> pd.DataFrame:

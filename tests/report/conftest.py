@@ -154,8 +154,8 @@ def photo(index: int) -> np.ndarray:
 
 def duplicates_table(checked: pd.DataFrame) -> pd.DataFrame:
     paths = checked["path"]
-    rows = [(paths[i], paths[i + 14], "exact" if i % 3 else "near", i % 4 == 0) for i in range(7)]
-    return pd.DataFrame(rows, columns=["a", "b", "kind", "cross_split"])
+    rows = [(paths[i], paths[i + 14], "exact" if i % 3 else "near", i % 4 == 0, 0.98) for i in range(7)]
+    return pd.DataFrame(rows, columns=["a", "b", "kind", "cross_split", "similarity"])
 
 
 def write_contact_sheet(path: Path, pixels: np.ndarray) -> None:

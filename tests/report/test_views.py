@@ -69,8 +69,8 @@ def test_quarantined_files_come_by_path_in_words_and_the_rest_is_counted():
 
 def test_pairs_across_splits_come_first():
     table = pd.DataFrame({"a": ["1", "2"], "b": ["3", "4"], "kind": ["near", "exact"], "cross_split": [False, True]})
-    found = data.duplicate_pairs(table)
-    assert [row["a"] for row in found.rows] == ["2", "1"]
+    found = data.duplicate_pairs(table.assign(similarity=0.9), None, NONE)
+    assert [row.a for row in found.rows] == ["2", "1"]
     assert (found.kinds, found.across_splits, found.rest) == ({"exact": 1, "near": 1}, 1, 0)
 
 
