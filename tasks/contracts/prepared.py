@@ -32,7 +32,6 @@ Pixels = NDArray[np.uint8]
 
 _HASH_BYTES = 32
 _NOBODY = bytes(_HASH_BYTES)
-_CHECKED_AT_ONCE = 1 << 26  # bytes
 _SPARE = 1000  # records of images that are gone, which are kept whatever their share
 
 

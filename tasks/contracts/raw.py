@@ -60,7 +60,7 @@ def _read_once(file: Path, place: Place, max_bytes: int) -> bytes | None:
         if not stat.S_ISREG(before.st_mode):
             raise Unreadable("not_a_file")
         size = before.st_size if place.stored_bytes is None else place.stored_bytes
-        if size > max_bytes:
+        if size > max_bytes + (_deflate_overhead(max_bytes) if place.deflated else 0):
             raise Unreadable("too_many_bytes")
         data = _all_of(handle, size, place.offset)
         after = os.fstat(handle)
@@ -70,6 +70,11 @@ def _read_once(file: Path, place: Place, max_bytes: int) -> bytes | None:
         os.close(handle)
     unchanged = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
     return data if unchanged and len(data) == size else None
+
+
+def _deflate_overhead(size: int) -> int:
+    """What deflating may add to bytes that it cannot shrink, such as a JPEG's (zlib's bound)."""
+    return (size >> 12) + (size >> 14) + (size >> 25) + 13
 
 
 def _all_of(handle: int, size: int, offset: int) -> bytes:

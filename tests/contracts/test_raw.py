@@ -26,6 +26,13 @@ def test_a_whole_file_a_stored_member_and_a_deflated_one(tmp_path):
     assert read_raw(tmp_path, Place("a", 10, len(packed), deflated=True), 1000) == b"hello"
 
 
+def test_a_member_that_grew_when_it_was_deflated_is_read_under_its_own_size(tmp_path):
+    data = os.urandom(50_000)
+    (tmp_path / "a").write_bytes(packed := deflated(data))
+    assert len(packed) > len(data)
+    assert read_raw(tmp_path, Place("a", 0, len(packed), deflated=True), len(data)) == data
+
+
 def test_a_bomb_is_not_inflated(tmp_path):
     (tmp_path / "a").write_bytes(packed := deflated(bytes(10_000_000)))
     assert len(packed) < 11_000
