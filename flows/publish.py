@@ -1,8 +1,12 @@
 """What follows a finished run: the run is saved, its bundle becomes a version, and perhaps the champion."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
 from flows.stages import bundle_hash, raw_hash, save_run
+from flows.workspaces import has_identity
 from tasks.contracts.params import load_params
 from tasks.contracts.progress import doing
 from tasks.contracts.records import read_json
@@ -10,6 +14,7 @@ from tasks.contracts.workspace import Workspace
 from tasks.register.promotion import FIRST, Decision
 from tasks.register.registry import Version, bundle_of, crown, data_of, register, versions
 
+_WHO, _GRAFT = ("AUTHOR", "COMMITTER"), {"NAME": "graft", "EMAIL": "graft@localhost"}
 LIBRARIES = ("graft", "albumentations", "numpy", "pandas", "pillow", "scikit-learn", "torch", "torchvision")
 
 
@@ -22,7 +27,7 @@ def publish(ws: Workspace) -> Version:
         return crown(ws, version) if champion is None and version.note["decision"]["promote"] else version
     decision = _decide(ws, champion) if champion else FIRST
     params = load_params(ws.params).model_dump(mode="json", by_alias=True)
-    with doing("saving the run"):
+    with doing("saving the run"), _as_somebody(ws):
         commit = save_run(ws)
     note = {
         "bundle": bundle_hash(ws),
@@ -32,6 +37,18 @@ def publish(ws: Workspace) -> Version:
         "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
     }
     return register(ws, commit, note, decision)
+
+
+@contextmanager
+def _as_somebody(ws: Workspace) -> Iterator[None]:
+    """Give git an author where the user has set none: DVC puts changed files aside in a commit of its own."""
+    given = {} if has_identity(ws) else {f"GIT_{who}_{what}": text for who in _WHO for what, text in _GRAFT.items()}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            del os.environ[name]
 
 
 def registered(ws: Workspace, known: list[Version]) -> Version | None:

@@ -85,13 +85,13 @@ def git(ws: Workspace, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def identity(ws: Workspace) -> tuple[str, ...]:
-    """Options that give git an author where the user has set none."""
+def has_identity(ws: Workspace) -> bool:
+    """Whether git knows in whose name it commits."""
     try:
         git(ws, "var", "GIT_COMMITTER_IDENT")
     except BadEnvironment:
-        return AUTHOR
-    return ()
+        return False
+    return True
 
 
 def _origin(data: str, ws: Workspace) -> Origin:
@@ -135,7 +135,8 @@ def _commit_scaffold(ws: Workspace) -> None:
     """Saved runs and versions hang on commits, and are readable only with graft's own files in them."""
     git(ws, "add", "--", *SCAFFOLD)
     if git(ws, "status", "--porcelain", "--", *SCAFFOLD):
-        git(ws, *identity(ws), "commit", "--quiet", "--message=A graft workspace", "--", *SCAFFOLD)
+        author = () if has_identity(ws) else AUTHOR
+        git(ws, *author, "commit", "--quiet", "--message=A graft workspace", "--", *SCAFFOLD)
 
 
 def _pipeline(path: Path) -> Any:

@@ -6,9 +6,16 @@ import pytest
 from flows.cli import main
 from flows.stages import track_raw
 from flows.workspaces import init
+from tasks.contracts.progress import QUIET
 from tasks.contracts.workspace import Workspace
 from tests.conftest import CLASSES, write_images
 from tests.ingest.packing import write_tar, write_zip
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch):
+    """`--quiet` sets this in the environment, where it must not stay for the tests that follow."""
+    monkeypatch.setenv(QUIET, "1")
 
 
 def packed(folder) -> dict[str, bytes]:

@@ -190,6 +190,15 @@ def test_the_next_version_is_held_against_the_champion_on_the_promotion_split(wo
     assert weights[0] != weights[1] == (workspace.bundle / "weights.safetensors").read_bytes()
 
 
+def test_a_changed_workspace_is_saved_where_git_knows_no_author(workspace, tmp_path):
+    override(workspace.params, ["register.margin=0.02"])
+    nobody = {"HOME": str(tmp_path), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    command = [str(BIN / "graft"), "--workspace", str(workspace.root), "run", "--offline", "--set", "train.epochs=1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=os.environ | nobody)
+    assert done.returncode == 0, done.stderr
+    assert "model@2" in done.stdout
+
+
 def test_a_version_notes_the_whole_params_and_the_libraries(finished):
     from tasks.contracts.params import load_params
     from tasks.register.registry import find_version
