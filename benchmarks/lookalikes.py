@@ -14,7 +14,7 @@ Draw = Callable[[np.random.Generator, int], list[RGB]]
 
 _DRAWING_PX, _TEXTURE_PX = 160, 200
 _TEXTURES = (1, 6, 7)  # brick, grass and gravel among the photographs
-_LETTERS = "aegkmnqrswyABEGKMQRSW2345678&@"  # not I, l or 1, one shape in most faces; not 9, a 6 that is turned
+_LETTERS = "aegkmnqrswyABEGKMQRSW2345678&"  # not I, l, 1 or @, one shape in several faces; not 9, a 6 that is turned
 _FACES = (
     (cv2.FONT_HERSHEY_SIMPLEX, 0.0),
     (cv2.FONT_HERSHEY_SIMPLEX, 0.35),

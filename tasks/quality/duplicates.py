@@ -2,21 +2,23 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from tasks.contracts.records import SPLITS
 
 _PRIORITY = {"test": 0, "promotion": 1, "val": 2, "train": 3}  # a copy in train of a test image is what must go
+_UPRIGHT, _THE_SAME = ("near", "cropped"), 0.95
 _TYPES = {"a": "str", "b": "str", "kind": "str", "cross_split": "bool", "similarity": "float64"}
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Rows to take out, and the pairs for `reports/duplicates.parquet`.
+    """Rows with a reason, and the pairs for `reports/duplicates.parquet`.
 
-    `reasons` maps an index label of the table to `duplicate` or `conflicting_labels`. `pairs` has the paths `a` and
-    `b`, `kind`, `cross_split` (declared in two splits) and `similarity` in [0, 1]. `links` are pairs of index labels
-    `a` and `b` that are alike, agree on the label, and so belong in one split.
+    `reasons` maps an index label of the table to `duplicate`, `conflicting_labels` or `suspect_label`. `pairs`
+    has the paths `a` and `b`, `kind`, `cross_split` (declared in two splits) and `similarity` in [0, 1]. `links` are
+    pairs of index labels `a` and `b` that are alike and stay, and so belong in one split.
     """
 
     reasons: dict[int, str]
@@ -55,10 +57,11 @@ def exact_duplicates(table: pd.DataFrame) -> Duplicates:
 def near_duplicates(rows: pd.DataFrame, found: pd.DataFrame) -> Duplicates:
     """What follows from the pairs `found` (positions `a` and `b` in `rows`, `kind`, `similarity`).
 
-    The same picture under two labels says that one of them is wrong: neither can be trusted.
+    The same picture under two labels says that one of them is wrong: neither can be trusted. Where the copy is mirrored
+    or turned the label may have turned with it, and where it is not so alike it may show something else: those are
+    only suspect. What a person ruled (`decision` in `rows`) stands.
     """
     a, b = (rows.iloc[found[end].to_numpy()] for end in ("a", "b"))
-    differ = a["label"].to_numpy() != b["label"].to_numpy()
     links = pd.DataFrame({"a": a.index, "b": b.index})
     pairs = pd.DataFrame(
         {
@@ -69,9 +72,17 @@ def near_duplicates(rows: pd.DataFrame, found: pd.DataFrame) -> Duplicates:
             "similarity": found["similarity"].to_numpy(),
         }
     )
-    reasons = {int(row): "conflicting_labels" for end in ("a", "b") for row in links[end][differ]}
-    alike = links[~links["a"].isin(list(reasons)) & ~links["b"].isin(list(reasons))]
-    return Duplicates(reasons, _sorted(pairs), alike.reset_index(drop=True))
+    differ = a["label"].to_numpy() != b["label"].to_numpy()
+    same = (found["kind"].isin(_UPRIGHT) & (found["similarity"] > _THE_SAME)).to_numpy()
+    ruled = rows.index[rows["decision"].notna()]
+    suspect, out = (_ends(links[differ & which]).difference(ruled) for which in (~same, same))
+    reasons = dict.fromkeys(map(int, suspect), "suspect_label") | dict.fromkeys(map(int, out), "conflicting_labels")
+    stay = ~links["a"].isin(out) & ~links["b"].isin(out)
+    return Duplicates(reasons, _sorted(pairs), links[stay].reset_index(drop=True))
+
+
+def _ends(links: pd.DataFrame) -> pd.Index:
+    return pd.Index(np.unique(links.to_numpy()))
 
 
 def _across(one: pd.Series, other: pd.Series) -> pd.Series:

@@ -64,6 +64,7 @@ def find(checked: pd.DataFrame, checks: Checks) -> tuple[Finding, ...]:
         *_reasons(checked),
         *_leaks(checks.pairs, len(checked)),
         *_near(checks.pairs, len(checked)),
+        *_near_of_two_labels(checks.pairs, checked),
         *_large_component(checked),
         *_alike_labels(checked),
         *_unmatched(checks.unmatched),
@@ -146,6 +147,28 @@ def _near(pairs: pd.DataFrame, rows: int) -> list[Finding]:
             message=f"{_images(len(images))} are almost the same as another ({kinds} pairs); "
             "those of one label are kept, in one split",
             remedy="reports/duplicates.parquet lists the pairs; drop in decisions.csv what should not count twice",
+            evidence=tuple(images[:_EVIDENCE]),
+        )
+    ]
+
+
+def _near_of_two_labels(pairs: pd.DataFrame, checked: pd.DataFrame) -> list[Finding]:
+    label = checked[checked["verdict"] != "quarantine"].set_index("path")["label"]
+    ends = pairs.loc[pairs["kind"] != "exact", ["a", "b"]].apply(lambda paths: paths.map(label))
+    differ = ends.notna().all(axis=1) & (ends["a"] != ends["b"])
+    if not differ.any():
+        return []
+    found = pairs.loc[differ.index[differ]]
+    images = sorted({*found["a"], *found["b"]})
+    return [
+        Finding(
+            check="near_duplicates_of_two_labels",
+            severity="warn",
+            subject="label",
+            statistic=wilson("near_duplicates_of_two_labels", len(images), len(checked)),
+            message=f"{_images(len(images))} resemble one of another label, but mirrored, turned or with differences; "
+            "they are kept, in one split",
+            remedy="look at both; where a label is wrong, relabel in decisions.csv, and `keep` what is right",
             evidence=tuple(images[:_EVIDENCE]),
         )
     ]

@@ -1,11 +1,14 @@
 import pandas as pd
+import pytest
 
 from tasks.quality.duplicates import exact_duplicates, near_duplicates
 
 
 def table(*rows: tuple[str, str | None, str | None, str, int | None]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["path", "label", "split", "sha256", "pixels_crc32"]).astype(
-        {"path": "str", "label": "str", "split": "str", "sha256": "str", "pixels_crc32": "Int64"}
+    return (
+        pd.DataFrame(rows, columns=["path", "label", "split", "sha256", "pixels_crc32"])
+        .astype({"path": "str", "label": "str", "split": "str", "sha256": "str", "pixels_crc32": "Int64"})
+        .assign(decision=pd.Series(dtype="str"))
     )
 
 
@@ -63,18 +66,36 @@ def test_what_has_no_pixels_or_no_label_is_no_duplicate():
     assert (found.reasons, len(found.pairs)) == ({}, 0)
 
 
-def test_near_duplicates_of_one_label_are_linked_and_those_of_two_contradict_each_other():
-    rows = table(
-        ("1", "a", "train", "x", 0), ("2", "a", "test", "y", 0), ("3", "b", None, "z", 0), ("4", "b", None, "w", 0)
-    )
-    rows.index = [10, 20, 30, 40]
-    found = near_duplicates(rows, alike((0, 1, "near", 0.99), (2, 3, "mirrored", 0.9)))
+FOUR = table(
+    ("1", "a", "train", "x", 0), ("2", "a", "test", "y", 0), ("3", "b", None, "z", 0), ("4", "b", None, "w", 0)
+).set_axis([10, 20, 30, 40])
+
+
+def test_near_duplicates_of_one_label_are_linked():
+    found = near_duplicates(FOUR, alike((0, 1, "near", 0.99), (2, 3, "mirrored", 0.9)))
     assert found.reasons == {}
     assert found.links.to_numpy().tolist() == [[10, 20], [30, 40]]
     assert found.pairs.to_numpy().tolist() == [["1", "2", "near", True, 0.99], ["3", "4", "mirrored", False, 0.9]]
-    found = near_duplicates(rows, alike((0, 1, "near", 0.99), (1, 2, "near", 0.98), (0, 3, "near", 0.9)))
-    assert found.reasons == dict.fromkeys((10, 20, 30, 40), "conflicting_labels")
+
+
+def test_the_same_picture_under_two_labels_goes():
+    found = near_duplicates(FOUR, alike((0, 1, "near", 0.99), (1, 2, "cropped", 0.98)))
+    assert found.reasons == dict.fromkeys((20, 30), "conflicting_labels")
     assert len(found.links) == 0
+
+
+@pytest.mark.parametrize(("kind", "similarity"), [("mirrored", 1.0), ("rotated", 1.0), ("near", 0.9), ("cropped", 0.9)])
+def test_a_turned_or_differing_copy_of_another_label_is_kept_suspect_and_in_the_same_split(kind, similarity):
+    found = near_duplicates(FOUR, alike((1, 2, kind, similarity)))
+    assert found.reasons == dict.fromkeys((20, 30), "suspect_label")
+    assert found.links.to_numpy().tolist() == [[20, 30]]
+
+
+def test_what_a_person_ruled_stands():
+    ruled = FOUR.assign(decision=["keep", None, "keep", None])
+    found = near_duplicates(ruled, alike((0, 2, "near", 1.0), (0, 3, "near", 1.0)))
+    assert found.reasons == {40: "conflicting_labels"}
+    assert found.links.to_numpy().tolist() == [[10, 30]]
 
 
 def test_nothing_alike_gives_empty_tables():

@@ -37,21 +37,17 @@ def test_every_kind_of_copy_is_found_and_nothing_else(kind):
     copies = [CHANGES[kind](picture, rng) for picture in originals]
     found = find_near(np.stack([thumbnail(picture) for picture in (*originals, *copies)]))
     expected = [(i, i + 20) for i in range(20)]
-    assert set(pairs(found)) <= set(expected)
-    assert len(found) >= (15 if kind == "overlaid" else 20)
+    assert pairs(found) == expected
     if kind != "overlaid":
         assert (found["kind"] == KINDS.get(kind, "near")).mean() > 0.9  # a crop of 1 % is as good as none
-    assert found["similarity"].between(0.9, 1).all()
+        assert (found["similarity"] > 0.9).all()
 
 
 def test_a_cluster_hangs_together():
     rng = np.random.default_rng(3)
-    copies = [list(CHANGES.values())[i % 4](scene(1, 77), rng) for i in range(12)]
+    copies = [CHANGES[kind](scene(1, 77), rng) for kind in ("cropped", "mirrored", "rotated", "toned") * 3]
     found = find_near(np.stack([thumbnail(picture) for picture in copies]))
-    joined = np.arange(12)
-    for a, b in pairs(found):
-        joined[joined == joined[b]] = joined[a]
-    assert len(set(joined)) == 1
+    assert len(found) >= 0.95 * 12 * 11 / 2  # two crops may have lost too much of each other
 
 
 def test_drawings_of_one_shape_at_other_places_are_no_copies():
@@ -75,7 +71,7 @@ def test_nothing_to_compare(count):
 
 def test_handwritten_digits_are_no_copies():
     images = (load_digits().images[:600] * 15.9).astype(np.uint8)[..., None].repeat(3, axis=-1)
-    assert len(find_near(np.stack([thumbnail(picture) for picture in images]))) <= 10
+    assert len(find_near(np.stack([thumbnail(picture) for picture in images]))) <= 1
 
 
 def test_neighbouring_crops_of_a_photograph_are_no_copies(tmp_path: Path):
@@ -84,7 +80,7 @@ def test_neighbouring_crops_of_a_photograph_are_no_copies(tmp_path: Path):
     table = pd.read_csv(tmp_path / "demo" / "metadata.csv").set_index("path")
     clean = [path for path in files if pd.isna(table["planted"].get(path.relative_to(tmp_path / "demo").as_posix(), 0))]
     assert len(clean) > 200
-    assert len(find_near(np.stack([decode(path.read_bytes(), 64).thumbnail for path in clean]))) <= 2
+    assert len(find_near(np.stack([decode(path.read_bytes(), 64).thumbnail for path in clean]))) <= 1
 
 
 def test_the_order_of_the_pictures_changes_nothing():
