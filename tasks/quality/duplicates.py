@@ -1,6 +1,7 @@
 """Equal and nearly equal images: which copy stays, which contradict each other, and which belong together."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -82,7 +83,7 @@ def near_duplicates(rows: pd.DataFrame, found: pd.DataFrame) -> Duplicates:
 
 
 def _ends(links: pd.DataFrame) -> pd.Index:
-    return pd.Index(np.unique(links.to_numpy()))
+    return cast(pd.Index, pd.Index(np.unique(links.to_numpy())))
 
 
 def _across(one: pd.Series, other: pd.Series) -> pd.Series:
