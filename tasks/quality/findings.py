@@ -9,7 +9,7 @@ from tasks.contracts.records import SPLITS, Expectation, Finding, Severity, Stat
 from tasks.evaluate.metrics import wilson
 from tasks.ingest.labels import alike_labels
 from tasks.quality.decisions import Decision
-from tasks.quality.outcomes import broken_rules
+from tasks.quality.outcomes import about_contract
 from tasks.quality.verdicts import ALWAYS_OUT
 
 _EVIDENCE = 10
@@ -59,7 +59,7 @@ class Checks:
 def find(checked: pd.DataFrame, checks: Checks) -> tuple[Finding, ...]:
     """All findings about the checked table and what was compared in it."""
     findings = [
-        *broken_rules(checks.contract, len(checked)),
+        *about_contract(checks.contract, len(checked)),
         *checks.labels,
         *_reasons(checked),
         *_leaks(checks.pairs, len(checked)),

@@ -23,7 +23,9 @@ _FILES_LEFT = 0.5  # of the first number of files
 _MOSTLY_FILLED, _FILLED_LEFT = 0.9, 0.8  # a column that had so many values keeps so many
 _MOST_COLUMNS = 100  # of metadata
 _MOST_SHARES = {"blurry": 0.5, "low_contrast": 0.5, "suspect_label": 0.2}  # of the kept images, before it is a warning
-_ABOUT = "What must hold of the data, checked on every run: a Great Expectations suite. Edit it; docs/checks.md says how."
+_ABOUT = (
+    "What must hold of the data, checked on every run: a Great Expectations suite. Edit it; docs/checks.md says how."
+)
 _AGAIN = (
     "It names no classes yet, so a new one passes unseen. "
     "With images in data/raw, remove this file and run `graft init` on the workspace to have them written in."
@@ -46,6 +48,9 @@ def write_first_contract(ws: Workspace) -> None:
         except GraftError as error:  # the run will refuse with the same words
             say(f"contract.json does not name the classes yet: {error}")
     write_text(ws.contract, first_contract(manifest))
+    if manifest is not None:
+        classes = manifest["label"].nunique()
+        say(f"contract.json is written: it promises the {classes:,} classes and the metadata of these data; edit it")
 
 
 def first_contract(manifest: pd.DataFrame | None) -> str:

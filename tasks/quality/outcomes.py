@@ -97,6 +97,11 @@ def result_json(entries: Sequence[Entry], outcomes: Sequence[Outcome], engine: s
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def about_contract(contract: Sequence[Expectation], rows: int) -> list[Finding]:
+    """Every broken rule, and a word where no rule of the user's names the classes; `rows` are those of the table."""
+    return [*broken_rules(contract, rows), *_unnamed_classes(contract)]
+
+
 def broken_rules(contract: Iterable[Expectation], rows: int) -> list[Finding]:
     """A finding for each line that is not met; `rows` is the number of rows in the table."""
     return [
@@ -137,6 +142,22 @@ def _changed_classes(entry: Entry, labels: pd.Series) -> tuple[list[str], list[s
     there, wanted = set(labels.dropna()), {str(one) for one in named}
     new = sorted(there - wanted) if kind[1] != "contain" else []
     return new, sorted(wanted - there) if kind[1] != "be_in" else []
+
+
+def _unnamed_classes(contract: Sequence[Expectation]) -> list[Finding]:
+    theirs = [line for line in contract if line.source != "graft"]
+    if any(line.column == "label" and _CLASS_RULE.fullmatch(line.expectation) for line in theirs):
+        return []
+    return [
+        Finding(
+            check="contract_without_classes",
+            severity="info",
+            subject="label",
+            statistic=Statistic("rules_on_classes", 0.0, len(theirs), estimator="count"),
+            message="contract.json does not say which classes there are: a new one would pass unseen",
+            remedy="remove contract.json and run `graft init` on the workspace to have the data's classes written in",
+        )
+    ]
 
 
 def _listed(what: str, classes: list[str]) -> str:

@@ -33,6 +33,7 @@ TYPES = (  # those that look at the values of one table and at nothing else: no 
     *("expect_compound_columns_to_be_unique", "expect_select_column_values_to_be_unique_within_record"),
 )
 PATTERNS = ("expect_column_values_to_match_regex", "expect_column_values_to_not_match_regex")
+_NAMED = 12  # known words in a sentence
 _DEPTH = 5  # of lists and objects in kwargs
 _TOP_KEYS = ("name", "expectations", "meta", "notes", "id")
 _ENTRY_KEYS = ("type", "kwargs", "meta", "notes", "description", "severity", "id")
@@ -80,13 +81,16 @@ def read_suite(path: Path) -> tuple[Entry, ...]:
 def nearest(word: object, known: tuple[str, ...]) -> str:
     """The end of a sentence about an unknown word: what may have been meant."""
     near = difflib.get_close_matches(str(word)[:100], known, n=1, cutoff=0.5)
-    return f", did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return f", did you mean {near[0]}?" if near else f"; known: {', '.join(known[:_NAMED])}{more}"
 
 
 def _load(path: Path) -> Any:
     try:
         if not path.is_file():
-            raise BadUsage(f"{path} is {'no file' if path.exists() else 'missing'}; `graft init {path.parent}` makes one")
+            raise BadUsage(
+                f"{path} is {'no file' if path.exists() else 'missing'}; `graft init {path.parent}` makes one"
+            )
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
@@ -152,7 +156,7 @@ def _require_plain(value: Any, where: str, depth: int = 0) -> None:
 
 
 def _require_bounded(pattern: Any, where: str) -> None:
-    """RE2 takes time that is linear in the text; what it cannot do (look around, refer back) is what may take for ever."""
+    """RE2 takes time that is linear in the text; what it lacks (look around, refer back) is what may take for ever."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
