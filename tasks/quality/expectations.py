@@ -93,7 +93,7 @@ def _require_callable(entry: Entry) -> None:
             raise BadUsage(f"{entry.source}: {entry.type} takes no {one_line(name)[:100]!r}{nearest(name, known)}")
     try:
         _rule(entry)
-    except (ValidationError, ValueError, TypeError) as error:
+    except (ValidationError, ArithmeticError, TypeError, ValueError) as error:
         words = one_line(str(error))[:200]
         raise BadUsage(f"{entry.source}: {entry.type} cannot be called like this ({words})") from None
 

@@ -162,7 +162,8 @@ def test_any_single_part_may_be_missing(example, tmp_path, missing):
 
 
 def test_the_contract_says_what_is_broken_how_gravely_and_where_it_stands(example, page):
-    rows = re.findall(r"<tr>.*?</tr>", example.page.read_text().split('id="contract"')[1].split("</section>")[0], re.DOTALL)
+    section = example.page.read_text().split('id="contract"')[1].split("</section>")[0]
+    rows = re.findall(r"<tr>.*?</tr>", section, re.DOTALL)
     (grave,) = [row for row in rows if "width_px" in row]
     (mild,) = [row for row in rows if "(new: &#39;emu&#39;)" in row]
     assert 'class="badge failed"' in grave
