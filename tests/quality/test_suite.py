@@ -1,5 +1,7 @@
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +110,10 @@ def test_there_is_a_most(tmp_path):
 
 def test_terminal_escapes_do_not_come_back_in_a_message(tmp_path):
     assert "\x1b" not in refusal(written(tmp_path, item(**{"\x1b[31mred": 1})))
+
+
+def test_the_example_in_the_docs_is_an_entry(tmp_path):
+    docs = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", docs, re.DOTALL)
+    (entry,) = read_suite(written(tmp_path, json.loads(example)))
+    assert (entry.rows, entry.severity) == ("kept", "error")
