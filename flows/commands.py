@@ -204,11 +204,13 @@ def _ready(arguments: Namespace) -> Workspace:
     """The workspace, found valid as a whole before anything runs."""
     from flows.workspaces import require_current
     from tasks.contracts.params import load_params, require_whole
+    from tasks.quality.suite import read_suite
 
     ws = find_workspace(arguments.workspace)
     load_params(ws.params)
     require_whole(ws.params)
     require_current(ws)
+    read_suite(ws.contract)
     return ws
 
 

@@ -24,7 +24,7 @@ FILES = (
     "models/.gitignore",
     "reports/.gitignore",
 )
-SCAFFOLD = (*FILES, ".dvc/config", ".dvc/.gitignore")
+SCAFFOLD = (*FILES, "contract.json", ".dvc/config", ".dvc/.gitignore")
 AUTHOR = ("-c", "user.name=graft", "-c", "user.email=graft@localhost")
 
 
@@ -32,7 +32,8 @@ def init(folder: Path, data: str | Path | None = None, *, demo: bool = False) ->
     """Make `folder` a workspace, or bring graft's stages in an old one's `dvc.yaml` up to date.
 
     Nothing of the user's is overwritten, and nothing but graft's own files is committed. `data` is a folder, an archive
-    or an address of either, copied to `data/raw`; with `demo`, the demo's images are made there instead.
+    or an address of either, copied to `data/raw`; with `demo`, the demo's images are made there instead. Where there is
+    no `contract.json`, one is written from the data.
     Raises BadUsage, BadData or BadEnvironment before anything is written; where data fail on the way, there is a
     workspace without any.
     """
@@ -44,6 +45,7 @@ def init(folder: Path, data: str | Path | None = None, *, demo: bool = False) ->
         _make_demo(ws)
     elif origin is not None:
         bring(origin, ws.raw)
+    _write_contract(ws)
     _commit_scaffold(ws)
     return ws
 
@@ -129,6 +131,12 @@ def _make_demo(ws: Workspace) -> None:
     say(f"making the demo's images in {ws.raw}")
     with replacing(ws.raw) as part:
         make_demo(part, seed=0)
+
+
+def _write_contract(ws: Workspace) -> None:
+    from tasks.quality.first_contract import write_first_contract  # brings pandas, which the door does without
+
+    write_first_contract(ws)
 
 
 def _commit_scaffold(ws: Workspace) -> None:

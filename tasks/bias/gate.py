@@ -81,7 +81,8 @@ def _contract(quality: Mapping[str, Any]) -> GateRule:
     broken = [finding for finding in quality["findings"] if finding["severity"] == "error"]
     message = "no check of quality failed"
     if broken:
-        message = f"{len(broken)} > 0 checks of quality failed ({_named([one['message'] for one in broken], 2)})"
+        said = ["; ".join(filter(None, [one["message"], one.get("remedy")])) for one in broken]
+        message = f"{len(broken)} > 0 checks of quality failed ({_named(said, 2)})"
     return GateRule(CONTRACT, 0.0, float(len(broken)), not broken, message)
 
 

@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One line of the data contract and whether the manifest meets it."""
+    """One line of the data contract and whether the table meets it; `source` is `graft` or a place in contract.json."""
 
     expectation: str
     column: str
@@ -63,6 +63,8 @@ class Expectation:
     success: bool
     unexpected: int
     examples: tuple[str, ...] = ()
+    severity: Severity = "error"
+    source: str = "graft"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Workspace:
 
     params = At("params.yaml")
     decisions = At("decisions.csv")
+    contract = At("contract.json")
 
     raw = At("data/raw")
     manifest = At("data/manifest.parquet")
@@ -39,6 +40,7 @@ class Workspace:
 
     reports = At("reports")
     quality = At("reports/quality.json")
+    contract_results = At("reports/contract.json")
     duplicates = At("reports/duplicates.parquet")
     label_errors = At("reports/label_errors.parquet")
     suspects = At("reports/suspects.jpg")

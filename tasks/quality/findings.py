@@ -1,6 +1,5 @@
 """What the quality stage has to say, most serious first."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +9,7 @@ from tasks.contracts.records import SPLITS, Expectation, Finding, Severity, Stat
 from tasks.evaluate.metrics import wilson
 from tasks.ingest.labels import alike_labels
 from tasks.quality.decisions import Decision
+from tasks.quality.outcomes import about_contract
 from tasks.quality.verdicts import ALWAYS_OUT
 
 _EVIDENCE = 10
@@ -59,7 +59,7 @@ class Checks:
 def find(checked: pd.DataFrame, checks: Checks) -> tuple[Finding, ...]:
     """All findings about the checked table and what was compared in it."""
     findings = [
-        *_broken_rules(checks.contract, len(checked)),
+        *about_contract(checks.contract, len(checked)),
         *checks.labels,
         *_reasons(checked),
         *_leaks(checks.pairs, len(checked)),
@@ -74,21 +74,6 @@ def find(checked: pd.DataFrame, checks: Checks) -> tuple[Finding, ...]:
     ]
     rank = {"error": 0, "warn": 1, "info": 2}
     return tuple(sorted(findings, key=lambda finding: rank[finding.severity]))
-
-
-def _broken_rules(contract: Iterable[Expectation], rows: int) -> list[Finding]:
-    return [
-        Finding(
-            check="contract",
-            severity="error",
-            subject=rule.column,
-            statistic=Statistic("unexpected", float(rule.unexpected), rows, estimator="count"),
-            message=f"the data contract is broken: {rule.rule}",
-            remedy=f"see {', '.join(rule.examples)}" if rule.examples else "",
-        )
-        for rule in contract
-        if not rule.success
-    ]
 
 
 def _reasons(checked: pd.DataFrame) -> list[Finding]:

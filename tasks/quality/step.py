@@ -4,7 +4,7 @@ from collections import Counter
 
 import pandas as pd
 
-from tasks.contracts.files import read_table, write_record, write_table
+from tasks.contracts.files import read_table, write_record, write_table, write_text
 from tasks.contracts.images import decoder_warnings_off
 from tasks.contracts.params import QualityParams
 from tasks.contracts.prepared import Store
@@ -17,22 +17,25 @@ from tasks.contracts.workspace import Workspace
 from tasks.quality import splits
 from tasks.quality.decisions import apply_decisions, read_decisions
 from tasks.quality.duplicates import exact_duplicates, near_duplicates
-from tasks.quality.expectations import check_contract
+from tasks.quality.expectations import hold_contract, read_contract
 from tasks.quality.findings import Checks, find, split_sizes
+from tasks.quality.integrity import own_rules
 from tasks.quality.memory import read_splits, write_splits
 from tasks.quality.near import find_near
 from tasks.quality.scan import Caps, prepared_side, scan
 from tasks.quality.verdicts import judge
 
-VERSION = 2
+VERSION = 3
 
 
 def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:
     """Write `data/checked.parquet`, `data/splits.parquet` and the quality reports; pixels go into the cache.
 
     One row for every row of the manifest, whatever is wrong with the file. The split comes from the table, from
-    earlier runs or from the content, not from the seed. Raises BadData on a wrong line of `decisions.csv`.
+    earlier runs or from the content, not from the seed. Raises BadData on a wrong line of `decisions.csv`, BadUsage
+    on a `contract.json` that is missing or cannot be checked.
     """
+    promised = read_contract(ws.contract)
     manifest, decisions = read_table(ws.manifest), read_decisions(ws.decisions)
     remembered = read_splits(ws.splits, params.splits)
     store, scanned = _scanned(ws, manifest, params)
@@ -45,12 +48,13 @@ def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:
         labels = check_labels(ws, _kept(in_splits), store, seed)
     checked = judge(_with_reasons(in_splits, labels.reasons), params)
     with doing("checking the data contract"):
-        contract = check_contract(checked, params.min_kept)
-    report = _report(checked, Checks(pairs, contract, decided.unmatched, labels.findings), labels.statistics)
+        held = hold_contract(checked, (*own_rules(checked, params.min_kept), *promised))
+    report = _report(checked, Checks(pairs, held.rules, decided.unmatched, labels.findings), labels.statistics)
     write_table(ws.checked, checked)
     write_table(ws.duplicates, pairs)
     write_labels(ws, labels, store)
     write_splits(ws.splits, params.splits, remembered | _split_of(checked))
+    write_text(ws.contract_results, held.result)
     write_record(ws.quality, report)
     say(f"quality: {report.found:,} found, {report.kept:,} kept, {report.quarantined:,} quarantined")
     return report

@@ -115,6 +115,14 @@ def test_the_closed_door_says_in_one_line_what_fails_and_how_to_waive(tmp_path: 
     assert refused.value.exit_code == 1
 
 
+def test_a_broken_contract_says_what_and_what_to_do_and_a_warning_closes_nothing(tmp_path: Path) -> None:
+    broken = {"severity": "error", "message": "a new class: 'emu'", "remedy": "relabel it, or edit contract.json"}
+    write_record(tmp_path / "gate.json", judge(GateParams(), quality={"findings": [broken]}))
+    with pytest.raises(GateRefused, match=r"a new class: 'emu'; relabel it, or edit contract\.json"):
+        gate.require_open(tmp_path / "gate.json")
+    assert judge(GateParams(), quality={"findings": [broken | {"severity": "warn"}]}).passed
+
+
 def test_a_missing_report_is_no_open_door(tmp_path: Path) -> None:
     with pytest.raises(BrokenArtifact, match="graft run"):
         gate.require_open(tmp_path / "gate.json")

@@ -166,13 +166,31 @@ def test_a_second_run_at_once_is_told_who_holds_the_workspace(capsys, empty):
 
 def test_an_old_dvc_yaml_is_refused_and_init_mends_it(capsys, empty):
     path = empty.root / "dvc.yaml"
-    path.write_text(path.read_text().replace("quality --results-version 2", "quality --results-version 0"))
+    path.write_text(path.read_text().replace("quality --results-version 3", "quality --results-version 0"))
     code, line = refused(capsys, "--workspace", empty.root, "run")
     assert code == 2
     assert "graft init" in line
     init(empty.root)
     code, line = refused(capsys, "--workspace", empty.root, "run")
     assert code == 3
+
+
+def test_a_workspace_of_an_older_graft_gets_a_contract_from_init(capsys, tmp_path):
+    ws = init(tmp_path / "ws", write_images(tmp_path / "photos", 2))
+    ws.contract.unlink()
+    for command in (["run"], ["audit"], ["stage", "quality"]):
+        code, line = refused(capsys, "--workspace", ws.root, *command)
+        assert code == 2
+        assert "contract.json is missing; `graft init" in line
+    init(ws.root)
+    assert '"stripes"' in ws.contract.read_text()
+
+
+def test_a_contract_that_graft_does_not_run_is_refused_before_anything_runs(capsys, empty):
+    empty.contract.write_text('{"expectations": [{"type": "os.system", "kwargs": {"command": "id"}}]}')
+    code, line = refused(capsys, "--workspace", empty.root, "run")
+    assert code == 2
+    assert "contract.json, expectation 1: 'os.system' is no type of expectation" in line
 
 
 def test_init_overwrites_nothing(capsys, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import pandas as pd
@@ -213,6 +214,32 @@ def test_a_tampered_output_is_made_again(workspace):
     workspace.selection.write_text("{}")
     assert bring_up_to_date(workspace, "select").action == "restored"
     assert read_json(workspace.selection)["report"] == "selection"
+
+
+def test_a_new_class_closes_the_gate_until_the_contract_knows_it(workspace, tmp_path):
+    more = write_images(tmp_path / "more", 40, seed=5) / "crosses"
+    more.rename(workspace.raw / "zebras <b>")
+    done = graft(workspace, "audit")
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    for part in ("(new: 'zebras <b>')", "relabel or remove", "edit contract.json, expectation 1", "rule: contract"):
+        assert part in line
+    page = workspace.page.read_text()
+    assert "zebras &lt;b&gt;" in page
+    assert "zebras <b>" not in page
+    suite = json.loads(workspace.contract.read_text())
+    suite["expectations"][0]["kwargs"]["value_set"].append("zebras <b>")
+    workspace.contract.write_text(json.dumps(suite))
+    outcomes = run_stages(workspace, "bias")
+    assert (outcomes["quality"].action, outcomes["quality"].why) == ("ran", "contract.json is modified")
+    assert read_json(workspace.gate)["passed"]
+    shutil.rmtree(workspace.raw / "stripes")
+    run_stages(workspace, "bias")
+    assert not read_json(workspace.gate)["passed"]
+    assert "(vanished: 'stripes')" in workspace.gate.read_text()
+    override(workspace.params, ["bias.gate.waivers=[{rule: contract, reason: a test, by: the tester}]"])
+    assert did(run_stages(workspace, "bias"))["quality"] == "skipped"
+    assert read_json(workspace.gate)["passed"]
 
 
 def test_a_closed_gate_stops_the_run_with_one_line_and_the_audit_stays(workspace):

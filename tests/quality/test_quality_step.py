@@ -1,3 +1,4 @@
+import json
 import warnings
 
 import numpy as np
@@ -5,12 +6,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tasks.contracts.errors import BadUsage
 from tasks.contracts.params import IngestParams, Limits, QualityParams
 from tasks.contracts.prepared import open_checked
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.ingest.step import run as ingest
-from tasks.quality.expectations import check_contract
+from tasks.quality.first_contract import first_contract
 from tasks.quality.step import run
 
 PARAMS = QualityParams(prepared_px=32)
@@ -30,6 +32,7 @@ def ws(tmp_path) -> Workspace:
     """Two classes of 30 noisy images, some of them spoilt."""
     ws = Workspace(tmp_path)
     ws.decisions.write_text("hash,action,value,who,when,why\n")
+    ws.contract.write_text(first_contract(None))
     rng = np.random.default_rng(0)
     for label in ("a", "b"):
         (ws.raw / label).mkdir(parents=True)
@@ -127,33 +130,27 @@ def test_a_broken_contract_is_an_error_that_stops_nothing(ws):
     assert report.findings[0].severity == "error"
 
 
-def test_the_contract_sees_what_is_wrong():
-    sound = {
-        "path": "a",
-        "sha256": "0" * 64,
-        "label": "x",
-        "split": "train",
-        "verdict": "keep",
-        "reasons": [],
-        "pixels_crc32": 0,
-    }
+def test_the_users_contract_is_held_beside_grafts_own_and_all_results_are_kept(ws):
+    sharp = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "width", "max_value": 10}}
+    classes = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "label", "value_set": ["a"]}}
+    suite = {"expectations": [{**sharp, "severity": "warning", "notes": "small"}, classes]}
+    ws.contract.write_text(json.dumps(suite))
+    report = run(ws, PARAMS, 0)
+    small, labels = report.contract[-2:]
+    assert (small.success, small.severity, small.source) == (False, "warn", "contract.json, expectation 1")
+    assert (labels.success, labels.severity, labels.examples) == (False, "error", ("b",))
+    severities = {f.message: f.severity for f in report.findings if f.check == "contract"}
+    assert severities["the data contract is broken: small"] == "warn"
+    assert set(severities.values()) == {"warn", "error"}
+    results = json.loads(ws.contract_results.read_text())
+    assert len(results["results"]) == len(report.contract)
+    before = ws.contract_results.read_bytes()
+    run(ws, PARAMS, 0)
+    assert ws.contract_results.read_bytes() == before
 
-    rows = [
-        sound,
-        sound | {"label": "y"},  # path and content a second time
-        sound
-        | {"path": "c", "sha256": "X", "verdict": "perhaps", "split": "dev", "reasons": ["ugly"], "pixels_crc32": None},
-    ]
-    broken = {
-        (rule.column, rule.expectation): rule for rule in check_contract(pd.DataFrame(rows), 0.5) if not rule.success
-    }
-    assert {key: rule.unexpected for key, rule in broken.items()} == {
-        ("path", "expect_column_values_to_be_unique"): 2,
-        ("sha256", "expect_column_values_to_match_regex"): 1,
-        ("sha256", "expect_column_values_to_be_unique"): 2,
-        ("verdict", "expect_column_values_to_be_in_set"): 1,
-        ("split", "expect_column_values_to_be_in_set"): 1,
-        ("unknown_reasons", "expect_column_values_to_be_between"): 1,
-        ("with_pixels", "expect_column_values_to_be_between"): 1,
-    }
-    assert broken["verdict", "expect_column_values_to_be_in_set"].examples == ("perhaps",)
+
+def test_a_contract_that_is_missing_is_refused_before_the_work(ws):
+    ws.contract.unlink()
+    with pytest.raises(BadUsage, match=r"contract.json is missing; `graft init"):
+        run(ws, PARAMS, 0)
+    assert not ws.checked.exists()

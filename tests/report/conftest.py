@@ -177,6 +177,16 @@ def quality_report(checked: pd.DataFrame, recipe: Recipe) -> QualityReport:
         Expectation(
             "between", "width_px", f"16 to 20,000 {recipe.hostile}", False, 3, (f"cat/cat_00017{recipe.hostile}.jpg",)
         ),
+        Expectation(
+            "expect_column_distinct_values_to_equal_set",
+            "label",
+            f"the classes are those listed (new: 'emu{recipe.hostile}')",
+            False,
+            1,
+            (f"emu{recipe.hostile}",),
+            "warn",
+            f"contract.json{recipe.hostile}, expectation 1",
+        ),
     )
     findings = (
         Finding(

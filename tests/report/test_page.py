@@ -161,6 +161,26 @@ def test_any_single_part_may_be_missing(example, tmp_path, missing):
     assert_inert(Parsed(write_page(ws)))
 
 
+def test_the_contract_says_what_is_broken_how_gravely_and_where_it_stands(example, page):
+    section = example.page.read_text().split('id="contract"')[1].split("</section>")[0]
+    rows = re.findall(r"<tr>.*?</tr>", section, re.DOTALL)
+    (grave,) = [row for row in rows if "width_px" in row]
+    (mild,) = [row for row in rows if "(new: &#39;emu&#39;)" in row]
+    assert 'class="badge failed"' in grave
+    assert ">graft<" in grave
+    assert 'class="badge warn"' in mild
+    assert "contract.json, expectation 1" in mild
+
+
+def test_a_report_of_an_older_graft_still_has_a_contract(build):
+    ws = build(images=60, quarantined=3)
+    quality = json.loads(ws.quality.read_text())
+    for line in quality["contract"]:
+        del line["severity"], line["source"]
+    ws.quality.write_text(json.dumps(quality))
+    assert "the classes are those listed" in Parsed(write_page(ws)).text
+
+
 def test_a_closed_gate_is_said(audited):
     gate = json.loads(audited.gate.read_text())
     gate["passed"] = gate["rules"][0]["passed"] = False
