@@ -165,7 +165,7 @@ def _squeezed(picture: RGB, rng: np.random.Generator) -> RGB:
     return squeezed
 
 
-def _grey(picture: RGB, rng: np.random.Generator) -> RGB:
+def _grey(picture: RGB, _rng: np.random.Generator) -> RGB:
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
 
 
@@ -193,7 +193,7 @@ def _scanned(picture: RGB, rng: np.random.Generator) -> RGB:
     return noisy(_framed(picture, rng, "xy", (225, 256)), rng, 3)
 
 
-def _jpeg(picture: RGB, rng: np.random.Generator) -> RGB:
+def _jpeg(picture: RGB, _rng: np.random.Generator) -> RGB:
     return picture
 
 

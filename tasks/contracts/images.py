@@ -67,6 +67,7 @@ class Decoded:
     format: str
     has_location: bool  # its metadata say where it was taken
     jpeg_quality: float  # as the Independent JPEG Group counts, 1 to 100; NaN where the file is no JPEG
+    core: Grey | None = None  # the middle of the file's own pixels in grey, at most GREY_PX a side; None: not decoded
 
 
 def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
@@ -84,9 +85,10 @@ def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
     turn = _orientation(image)  # after the pixels: a PNG may name it behind them
     rgb = _turned(rgb, turn)
     width, height = stored[::-1] if turn >= 5 else stored
+    grey = cast(Grey, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     return Decoded(
         pixels=_square(rgb, side_px),
-        grey=_grey(rgb),
+        grey=_limited(grey),
         thumbnail=_resized(rgb, THUMBNAIL_PX, THUMBNAIL_PX),
         width=width,
         height=height,
@@ -94,6 +96,7 @@ def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
         format="JPEG" if image.format == "MPO" else str(image.format),
         has_location=_EXIF_GPS in _exif(image),
         jpeg_quality=_jpeg_quality(image),
+        core=_core(grey) if grey.shape == (height, width) else None,
     )
 
 
@@ -236,11 +239,15 @@ def _square(rgb: RGB, side_px: int) -> RGB:
     return _resized(rgb[top : top + short, left : left + short], side_px, side_px)
 
 
-def _grey(rgb: RGB) -> Grey:
-    grey = cast(Grey, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+def _limited(grey: Grey) -> Grey:
     height, width = grey.shape
     scale = GREY_PX / min(height, width)
     return grey if scale >= 1 else _resized(grey, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def _core(grey: Grey) -> Grey:
+    top, left = (max(0, (length - GREY_PX) // 2) for length in grey.shape)
+    return grey[top : top + GREY_PX, left : left + GREY_PX]
 
 
 def _resized(picture: RGB, width: int, height: int) -> RGB:

@@ -24,7 +24,7 @@ from tasks.quality.near import find_near
 from tasks.quality.scan import Caps, prepared_side, scan
 from tasks.quality.verdicts import judge
 
-VERSION = 2
+VERSION = 3
 
 
 def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:
