@@ -13,8 +13,15 @@ _SIZE = (SHORT_PX, LONG_PX)
 
 
 def any_scene(rng: np.random.Generator) -> RGB:
-    """A scene of no particular kind, landscape or portrait."""
-    return scene(int(rng.integers(2**31)), int(rng.integers(2**31)))
+    """A scene of no particular kind, landscape or portrait, with one thing in focus: in some scenes nothing is."""
+    picture = scene(int(rng.integers(2**31)), int(rng.integers(2**31)))
+    place = (rng.uniform(0.15, 0.85, 2) * picture.shape[1::-1]).astype(int)
+    corners = place + rng.uniform(-30, 30, (int(rng.integers(3, 7)), 2)).astype(int)
+    around = picture[max(0, place[1] - 30) : place[1] + 30, max(0, place[0] - 30) : place[0] + 30].mean()
+    tone = (around + (rng.uniform(70, 110) if around < 128 else -rng.uniform(70, 110)) + rng.uniform(-15, 15, 3)).clip(
+        0, 255
+    )
+    return cv2.fillPoly(picture.copy(), [cv2.convexHull(corners.astype(np.int32))], tone.tolist(), cv2.LINE_AA)
 
 
 def blob(rng: np.random.Generator, size: tuple[int, int], share: float) -> Field:

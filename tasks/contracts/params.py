@@ -63,7 +63,7 @@ class Limits(Section):
     low_contrast: Share = 0.075
     low_information: Share = 0.012
     blurry: float = Field(0.075, ge=0)
-    greyscale: Share = 0.03
+    greyscale: Share = 0.015
     heavy_compression: float = Field(15.0, ge=0, le=100)
     has_border: Share = 0.05
     outlier: float = Field(1.8, ge=1)

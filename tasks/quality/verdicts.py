@@ -40,7 +40,9 @@ RULES: Rules = {
     "blurry": lambda t, limits: (t["sharpness_least"] < limits.blurry) & (t["sharpness"] < _SHARP),
     "odd_aspect": lambda t, limits: t["aspect"] > limits.odd_aspect,
     "odd_size": lambda t, limits: t[["width", "height"]].min(axis=1) < limits.min_side_px,
-    "greyscale": lambda t, limits: _grey_among_colour(t["colour"], t["label"], limits.greyscale),
+    "greyscale": lambda t, limits: _grey_among_colour(
+        t["colour"].where(t["contrast"] >= 2 * limits.low_contrast), t["label"], limits.greyscale
+    ),
     "heavy_compression": lambda t, limits: (t["jpeg_quality"] < limits.heavy_compression) | (t["blockiness"] > _BLOCKS),
     "has_border": lambda t, limits: t["border"] > limits.has_border,
 }
