@@ -46,11 +46,13 @@ RULES: Rules = {
     "heavy_compression": lambda t, limits: (t["jpeg_quality"] < limits.heavy_compression) | (t["blockiness"] > _BLOCKS),
     "has_border": lambda t, limits: t["border"] > limits.has_border,
 }
-# the same and one more, by comparison with the class: good images may be unlike the others, so these only ever warn
-BESIDE_CLASS: Rules = {
+_SIZES: Rules = {
     "odd_aspect": lambda t, _: _unlike(t["aspect"], t["label"], _WIDER),
     "odd_size": lambda t, limits: _unlike((t["width"] * t["height"]) ** 0.5, t["label"], limits.odd_size),
-    "outlier": lambda t, limits: outlyingness(t, ~_flagged(t, limits)) > limits.outlier,
+}
+# by comparison with the class: good images may be unlike the others, so these only ever warn
+BESIDE_CLASS: Rules = _SIZES | {
+    "outlier": lambda t, limits: outlyingness(t, _sound(t, limits)) > limits.outlier,
 }
 PICTURE = frozenset(RULES) | frozenset(BESIDE_CLASS)
 
@@ -84,9 +86,10 @@ def _found(rules: Rules, table: pd.DataFrame, limits: Limits) -> list[set[str]]:
     return found
 
 
-def _flagged(table: pd.DataFrame, limits: Limits) -> Flags:
-    """Where any of RULES applies."""
-    return pd.Series(reduce(or_, (_bools(rule(table, limits)) for rule in RULES.values())), index=table.index)
+def _sound(table: pd.DataFrame, limits: Limits) -> Flags:
+    """Where no rule says what is strange; a lack of colour is nothing wrong by itself."""
+    rules = [rule for reason, rule in (RULES | _SIZES).items() if reason != "greyscale"]
+    return ~pd.Series(reduce(or_, (_bools(rule(table, limits)) for rule in rules)), index=table.index)
 
 
 def _bools(flags: Flags) -> NDArray[np.bool_]:
