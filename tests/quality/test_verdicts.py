@@ -9,6 +9,7 @@ from tasks.quality.verdicts import ALWAYS_OUT, PICTURE, judge
 GOOD = {
     "label": "a",
     "luminance_low": 0.1,
+    "luminance_median": 0.5,
     "luminance_high": 0.9,
     "contrast": 0.8,
     "entropy_bits": 6.0,
