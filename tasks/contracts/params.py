@@ -61,7 +61,7 @@ class Limits(Section):
     dark: Share = 0.13
     bright: Share = 0.88
     low_contrast: Share = 0.075
-    low_information: Share = 0.012
+    low_information: Share = 0.009
     blurry: float = Field(0.075, ge=0)
     greyscale: Share = 0.015
     heavy_compression: float = Field(15.0, ge=0, le=100)

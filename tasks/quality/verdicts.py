@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.params import Limits, QualityParams
 from tasks.contracts.reasons import REASONS
+from tasks.quality.measures import FLAT
 from tasks.quality.outliers import outlyingness
 
 # without pixels, a label or a place of its own an image cannot be used, whatever the params say
@@ -22,6 +23,7 @@ ALWAYS_OUT = frozenset(_ALWAYS_OUT.split())
 _ORDER = list(REASONS)
 _FEW = 10  # images of a class, below which "a class of colour images" means nothing
 _MOSTLY = 0.9
+_ONE_TONE_BITS = 1.5
 _SHARP = 0.25  # sharpness; a picture that is sharper across than this is one of lines, not one that was smeared
 _BLOCKS = 3 / 255  # blockiness; photographs have it below JPEG quality 15 to 20
 _WIDER = 2.5  # times the aspect that is typical of the class
@@ -34,9 +36,7 @@ RULES: Rules = {
     "dark": lambda t, limits: t["luminance_high"] < limits.dark,
     "bright": lambda t, limits: t["luminance_low"] > limits.bright,
     "low_contrast": lambda t, limits: t["contrast"] < limits.low_contrast,
-    "low_information": lambda t, limits: (
-        (t["detail"] < limits.low_information) & (t["contrast"] < 2 * limits.low_contrast)
-    ),
+    "low_information": lambda t, _: (t["entropy_bits"] < _ONE_TONE_BITS) & (t["contrast"] < FLAT),
     "blurry": lambda t, limits: (t["sharpness_least"] < limits.blurry) & (t["sharpness"] < _SHARP),
     "odd_aspect": lambda t, limits: t["aspect"] > limits.odd_aspect,
     "odd_size": lambda t, limits: t[["width", "height"]].min(axis=1) < limits.min_side_px,
@@ -46,25 +46,26 @@ RULES: Rules = {
     "heavy_compression": lambda t, limits: (t["jpeg_quality"] < limits.heavy_compression) | (t["blockiness"] > _BLOCKS),
     "has_border": lambda t, limits: t["border"] > limits.has_border,
 }
-_SIZES: Rules = {
+_DOUBTFUL: Rules = {
+    "low_information": lambda t, limits: (t["detail"] < limits.low_information) & (t["contrast"] < limits.low_contrast),
     "odd_aspect": lambda t, _: _unlike(t["aspect"], t["label"], _WIDER),
     "odd_size": lambda t, limits: _unlike((t["width"] * t["height"]) ** 0.5, t["label"], limits.odd_size),
 }
-# by comparison with the class: good images may be unlike the others, so these only ever warn
-BESIDE_CLASS: Rules = _SIZES | {
+# good images may be nearly flat, or unlike the others of their class, so these only ever warn
+MILD: Rules = _DOUBTFUL | {
     "outlier": lambda t, limits: outlyingness(t, _sound(t, limits)) > limits.outlier,
 }
-PICTURE = frozenset(RULES) | frozenset(BESIDE_CLASS)
+PICTURE = frozenset(RULES) | frozenset(MILD)
 
 
 def judge(table: pd.DataFrame, params: QualityParams) -> pd.DataFrame:
     """`table` with the picture's reasons added to `reasons`, and the column `verdict`.
 
     `quarantine` where a reason of ALWAYS_OUT or of `params.quarantine` applies, `warn` for any other, else `keep`.
-    What only BESIDE_CLASS gives never quarantines. Picture reasons that stood there before are judged anew. Where a
+    What only MILD gives never quarantines. Picture reasons that stood there before are judged anew. Where a
     person decided `keep`, only ALWAYS_OUT counts.
     """
-    strict, mild = (_found(rules, table, params.limits) for rules in (RULES, BESIDE_CLASS))
+    strict, mild = (_found(rules, table, params.limits) for rules in (RULES, MILD))
     decided = table["decision"] if "decision" in table else pd.Series(None, index=table.index, dtype="str")
     reasons, verdicts = [], []
     for before, found, beside, ruling in zip(table["reasons"], strict, mild, decided, strict=True):
@@ -88,7 +89,7 @@ def _found(rules: Rules, table: pd.DataFrame, limits: Limits) -> list[set[str]]:
 
 def _sound(table: pd.DataFrame, limits: Limits) -> Flags:
     """Where no rule says what is strange; a lack of colour is nothing wrong by itself."""
-    rules = [rule for reason, rule in (RULES | _SIZES).items() if reason != "greyscale"]
+    rules = [rule for reason, rule in (RULES | _DOUBTFUL).items() if reason != "greyscale"]
     return ~pd.Series(reduce(or_, (_bools(rule(table, limits)) for rule in rules)), index=table.index)
 
 

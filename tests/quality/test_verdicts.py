@@ -40,8 +40,8 @@ def judged(*changes: dict, params: QualityParams | None = None) -> list[tuple[st
         ({"luminance_high": 0.07}, "quarantine", ["dark"]),
         ({"luminance_low": 0.96}, "quarantine", ["bright"]),
         ({"contrast": 0.03}, "warn", ["low_contrast"]),
-        ({"contrast": 0.03, "detail": 0.005}, "quarantine", ["low_contrast", "low_information"]),
-        ({"contrast": 0.12, "detail": 0.005}, "quarantine", ["low_information"]),  # a wall in uneven light
+        ({"contrast": 0.03, "entropy_bits": 1.0}, "quarantine", ["low_contrast", "low_information"]),
+        ({"contrast": 0.06, "detail": 0.005}, "warn", ["low_contrast", "low_information"]),  # a wall in uneven light
         ({"detail": 0.005}, "keep", []),  # the moon, small
         ({"sharpness": 0.05, "sharpness_least": 0.04}, "warn", ["blurry"]),
         ({"sharpness": 0.2, "sharpness_least": 0.04}, "warn", ["blurry"]),  # smeared
