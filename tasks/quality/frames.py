@@ -22,6 +22,8 @@ def border(grey: Grey) -> float:
     only where they end along a straight line.
     """
     tone = _corner_tone(grey)
+    if not any(_is_bar(rim, tone) for rim in (grey[0], grey[:, 0])):
+        return 0.0  # most photographs: told from a row and a column
     inside = cv2.bitwise_not(cv2.inRange(grey, max(0, tone - _TONE), min(255, tone + _TONE)))  # type: ignore[call-overload]
     rows, columns = (cv2.reduce(inside, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255 for axis in (1, 0))
     down, across = _bars(rows), _bars(columns)
@@ -32,6 +34,10 @@ def border(grey: Grey) -> float:
     if not edges or float(np.mean(edges)) < _STRAIGHT:
         return 0.0
     return float(1 - height * width)
+
+
+def _is_bar(rim: Grey, tone: int) -> bool:
+    return float(np.mean(np.abs(rim.astype(np.int16) - tone) > _TONE)) <= _STRAY
 
 
 def _corner_tone(grey: Grey) -> int:

@@ -52,6 +52,7 @@ def measure(image: Decoded) -> Measures:
     counts = histogram(image.grey)
     low, median, high = (percentile(counts, share) / 255 for share in (TAIL, 0.5, 1 - TAIL))
     steps = steps_of(image.grey)
+    slopes = histogram(steps) if steps.size else np.zeros(0, np.int64)
     return Measures(
         luminance_low=low,
         luminance_median=median,
@@ -59,8 +60,8 @@ def measure(image: Decoded) -> Measures:
         contrast=high - low,
         entropy_bits=entropy_bits(counts),
         detail=detail(image.thumbnail),
-        sharpness=sharpness(steps, high - low),
-        sharpness_least=sharpness_least(image.grey, steps, high - low),
+        sharpness=sharpness(slopes, high - low),
+        sharpness_least=sharpness_least(image.grey, steps, slopes, high - low),
         texture=cv2.mean(steps)[0] / 255 if steps.size else 0.0,
         colour=colour(image.thumbnail),
         border=border(image.grey),
@@ -94,18 +95,18 @@ def steps_of(grey: Grey) -> Grey:
     return cast(Grey, cv2.max(right, down))
 
 
-def sharpness(steps: Grey, contrast: float) -> float:
-    """The steepest of the steps (but for 0.1 %) as a share of the picture's `contrast`.
+def sharpness(slopes: Histogram, contrast: float) -> float:
+    """The steepest of the steps (but for 0.1 %), whose histogram is `slopes`, as a share of the picture's `contrast`.
 
     A step edge that is blurred by a Gaussian of s px has a slope of 1 / (2.5 s) of its height, so the value does not
     depend on contrast, and a sharp subject before a soft background is sharp. NaN where the contrast is below FLAT.
     """
-    if contrast < FLAT or not steps.size:
+    if contrast < FLAT or not slopes.size:
         return math.nan
-    return percentile(histogram(steps), 1 - TAIL) / 255 / contrast
+    return percentile(slopes, 1 - TAIL) / 255 / contrast
 
 
-def sharpness_least(grey: Grey, steps: Grey, contrast: float) -> float:
+def sharpness_least(grey: Grey, steps: Grey, slopes: Histogram, contrast: float) -> float:
     """The sharpness along the direction in which the steepest edges change least; NaN where `sharpness` is.
 
     What a moving camera smears has no steep edge along the way it moved, however sharp it is across. The direction
@@ -113,7 +114,7 @@ def sharpness_least(grey: Grey, steps: Grey, contrast: float) -> float:
     """
     if contrast < FLAT or not steps.size:
         return math.nan
-    at = np.flatnonzero(steps.ravel() >= max(1, percentile(histogram(steps), 1 - _STEEP)))
+    at = np.flatnonzero(steps.ravel() >= max(1, percentile(slopes, 1 - _STEEP)))
     stride = 1 + len(at) // _ENOUGH
     across, down = _gradients(grey, at[::stride], steps.shape[1])
     angle = 0.5 * math.atan2(2 * (across @ down), across @ across - down @ down)

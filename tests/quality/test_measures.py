@@ -33,11 +33,12 @@ def measure(picture: np.ndarray) -> Measures:
 
 
 def steepest(levels: np.ndarray) -> float:
-    return sharpness(steps_of(levels), span(levels))
+    return sharpness(histogram(steps_of(levels)), span(levels))
 
 
 def least_steep(levels: np.ndarray) -> float:
-    return sharpness_least(levels, steps_of(levels), span(levels))
+    steps = steps_of(levels)
+    return sharpness_least(levels, steps, histogram(steps), span(levels))
 
 
 def span(levels: np.ndarray) -> float:
