@@ -32,6 +32,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # by content; of an ani
 PIXELS_VERSION = 2  # raised when equal bytes give other pixels than before: no cache of the old ones is read then
 GREY_PX = 256  # the longest that the short side of `Decoded.grey` gets
 THUMBNAIL_PX = 64
+CORE_PX = 192
 _LARGE_PX = 16e6  # decoded whole, one such picture at a time: the threads of a scan would multiply its memory
 _ONE_LARGE = threading.Lock()
 
@@ -67,7 +68,7 @@ class Decoded:
     format: str
     has_location: bool  # its metadata say where it was taken
     jpeg_quality: float  # as the Independent JPEG Group counts, 1 to 100; NaN where the file is no JPEG
-    core: Grey | None = None  # the middle of the file's own pixels in grey, at most GREY_PX a side; None: not decoded
+    core: Grey | None = None  # the middle of the file's own pixels in grey, at most CORE_PX a side; None: not decoded
 
 
 def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
@@ -246,8 +247,8 @@ def _limited(grey: Grey) -> Grey:
 
 
 def _core(grey: Grey) -> Grey:
-    top, left = (max(0, (length - GREY_PX) // 2) for length in grey.shape)
-    return grey[top : top + GREY_PX, left : left + GREY_PX]
+    top, left = (max(0, (length - CORE_PX) // 2) for length in grey.shape)
+    return grey[top : top + CORE_PX, left : left + CORE_PX]
 
 
 def _resized(picture: RGB, width: int, height: int) -> RGB:
