@@ -32,6 +32,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # by content; of an ani
 PIXELS_VERSION = 2  # raised when equal bytes give other pixels than before: no cache of the old ones is read then
 GREY_PX = 256  # the longest that the short side of `Decoded.grey` gets
 THUMBNAIL_PX = 64
+CORE_PX = 192
 _LARGE_PX = 16e6  # decoded whole, one such picture at a time: the threads of a scan would multiply its memory
 _ONE_LARGE = threading.Lock()
 
@@ -67,6 +68,7 @@ class Decoded:
     format: str
     has_location: bool  # its metadata say where it was taken
     jpeg_quality: float  # as the Independent JPEG Group counts, 1 to 100; NaN where the file is no JPEG
+    core: Grey | None = None  # the middle of the file's own pixels in grey, at most CORE_PX a side; None: not decoded
 
 
 def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
@@ -84,9 +86,10 @@ def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
     turn = _orientation(image)  # after the pixels: a PNG may name it behind them
     rgb = _turned(rgb, turn)
     width, height = stored[::-1] if turn >= 5 else stored
+    grey = cast(Grey, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     return Decoded(
         pixels=_square(rgb, side_px),
-        grey=_grey(rgb),
+        grey=_limited(grey),
         thumbnail=_resized(rgb, THUMBNAIL_PX, THUMBNAIL_PX),
         width=width,
         height=height,
@@ -94,6 +97,7 @@ def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
         format="JPEG" if image.format == "MPO" else str(image.format),
         has_location=_EXIF_GPS in _exif(image),
         jpeg_quality=_jpeg_quality(image),
+        core=_core(grey) if grey.shape == (height, width) else None,
     )
 
 
@@ -236,11 +240,15 @@ def _square(rgb: RGB, side_px: int) -> RGB:
     return _resized(rgb[top : top + short, left : left + short], side_px, side_px)
 
 
-def _grey(rgb: RGB) -> Grey:
-    grey = cast(Grey, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+def _limited(grey: Grey) -> Grey:
     height, width = grey.shape
     scale = GREY_PX / min(height, width)
     return grey if scale >= 1 else _resized(grey, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def _core(grey: Grey) -> Grey:
+    top, left = (max(0, (length - CORE_PX) // 2) for length in grey.shape)
+    return grey[top : top + CORE_PX, left : left + CORE_PX]
 
 
 def _resized(picture: RGB, width: int, height: int) -> RGB:

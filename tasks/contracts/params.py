@@ -33,6 +33,8 @@ def _known_reason(reason: str) -> str:
         nearest = difflib.get_close_matches(reason, REASONS, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else "the ids are listed in docs/checks.md"
         raise ValueError(f"unknown reason, {hint}")
+    if reason == "outlier":
+        raise ValueError("an outlier is unusual, not wrong: it only ever warns")
     return reason
 
 
@@ -56,13 +58,17 @@ class IngestParams(Section):
 class Limits(Section):
     """Beyond these a picture gets a reason; `dark`, `bright` and so on are described in docs/checks.md."""
 
-    dark: Share = 0.08
-    bright: Share = 0.95
-    low_contrast: Share = 0.04
-    low_information: float = Field(1.5, ge=0)
-    blurry: float = Field(0.08, ge=0)
-    greyscale: Share = 0.03
+    dark: Share = 0.13
+    bright: Share = 0.88
+    low_contrast: Share = 0.075
+    low_information: Share = 0.009
+    blurry: float = Field(0.075, ge=0)
+    greyscale: Share = 0.015
+    heavy_compression: float = Field(15.0, ge=0, le=100)
+    has_border: Share = 0.05
+    outlier: float = Field(1.8, ge=1)
     odd_aspect: float = Field(4.0, gt=1)
+    odd_size: float = Field(4.0, gt=1)
     min_side_px: int = Field(16, ge=1)
     max_megapixels: float = Field(100.0, gt=0)
     max_megabytes: float = Field(200.0, gt=0)

@@ -30,7 +30,10 @@ _REMEDIES = {
     "too_many_pixels": "make the images smaller, or raise quality.limits.max_megapixels",
     "too_many_bytes": "make the files smaller, or raise quality.limits.max_megabytes",
     "unsupported_format": "convert them to JPEG or PNG",
-    "odd_size": "take better originals, or lower quality.limits.min_side_px",
+    "odd_size": "take better originals, or change quality.limits.min_side_px or odd_size",
+    "heavy_compression": "look for the originals; a model may learn the blocks if one class has more of them",
+    "has_border": "crop them before graft, above all if one class has more frames than the others",
+    "outlier": "look at them: they are unusual, which need not be wrong; drop in decisions.csv what does not belong",
 }
 _ENDINGS = {
     "jpg": "JPEG",

@@ -128,7 +128,7 @@ def scan_file(root: Path, place: Place, reading: "_Pass") -> Row:
         "pixels_crc32": checksum_of(image.pixels),
         "aspect": max(image.width, image.height) / min(image.width, image.height),
         "jpeg_quality": image.jpeg_quality,
-        **vars(measure(image.grey, image.thumbnail)),
+        **vars(measure(image)),
     }
 
 

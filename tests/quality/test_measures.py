@@ -6,8 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.quality.measures import Measures, colour, entropy_bits, histogram, percentile, sharpness
-from tasks.quality.measures import measure as measure_grey
+from tasks.contracts.images import Decoded
+from tasks.quality.frames import border
+from tasks.quality.measures import (
+    Measures,
+    blockiness,
+    colour,
+    detail,
+    entropy_bits,
+    histogram,
+    percentile,
+    sharpness,
+    sharpness_least,
+    steps_of,
+)
+from tasks.quality.measures import measure as measure_decoded
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
@@ -15,12 +28,22 @@ def grey(picture: np.ndarray) -> np.ndarray:
 
 
 def measure(picture: np.ndarray) -> Measures:
-    return measure_grey(grey(picture), picture)
+    levels, (height, width) = grey(picture), picture.shape[:2]
+    return measure_decoded(Decoded(picture, levels, picture, width, height, "RGB", "PNG", False, math.nan, levels))
 
 
 def steepest(levels: np.ndarray) -> float:
+    return sharpness(histogram(steps_of(levels)), span(levels))
+
+
+def least_steep(levels: np.ndarray) -> float:
+    steps = steps_of(levels)
+    return sharpness_least(levels, steps, histogram(steps), span(levels))
+
+
+def span(levels: np.ndarray) -> float:
     counts = histogram(levels)
-    return sharpness(levels, (percentile(counts, 0.999) - percentile(counts, 0.001)) / 255)
+    return (percentile(counts, 0.999) - percentile(counts, 0.001)) / 255
 
 
 def flat(level: int, side: int = 64) -> np.ndarray:
@@ -102,3 +125,65 @@ def test_colour_is_the_spread_of_the_channels():
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 300, 3), (300, 1, 3), (2, 2, 3)])
 def test_any_shape_is_measured(shape):
     assert measure(np.zeros(shape, np.uint8)).contrast == 0
+
+
+def test_a_smear_takes_the_sharpness_along_one_direction_only():
+    clear = grey(noise())
+    smeared = cv2.blur(clear, (21, 1))
+    assert least_steep(clear) > 0.4
+    assert least_steep(smeared) < 0.5 * steepest(smeared)
+    turned = np.ascontiguousarray(smeared.T)
+    assert least_steep(turned) == pytest.approx(least_steep(smeared), rel=0.05)
+
+
+def test_a_straight_edge_is_sharp_across_and_not_along():
+    assert (steepest(grey(halves(0, 255))), least_steep(grey(halves(0, 255)))) == (1, 0)
+
+
+def test_a_sharp_subject_before_a_smeared_ground_is_sharp_in_all_directions():
+    panned = cv2.blur(grey(noise()), (31, 1))
+    panned[20:44, 20:44] = grey(noise())[20:44, 20:44]
+    assert least_steep(panned) > 0.3
+
+
+def test_detail_is_that_of_the_thumbnail():
+    assert detail(flat(90)) == 0
+    assert detail(halves(0, 51)) == 0.2
+
+
+def framed(down: int, across: int, tone: int = 0) -> np.ndarray:
+    return cv2.copyMakeBorder(grey(noise()), down, down, across, across, cv2.BORDER_CONSTANT, value=tone)
+
+
+def test_a_frame_takes_its_share():
+    assert border(framed(16, 16)) == pytest.approx(1 - (64 / 96) ** 2)
+    assert border(framed(16, 0, 255)) == pytest.approx(1 / 3)
+    assert border(framed(0, 16, 128)) == pytest.approx(1 / 3)
+
+
+def test_no_frame():
+    one_side = grey(noise())
+    one_side[:16] = 0  # a clear sky
+    lone = np.full((64, 64), 255, np.uint8)
+    cv2.circle(lone, (32, 32), 12, 0, -1)
+    page = np.full((64, 64), 255, np.uint8)
+    page[12:52:4, 12:52:3] = 0  # letters and gaps
+    assert [border(picture) for picture in (grey(noise()), one_side, lone, page, grey(flat(9)))] == [0] * 5
+
+
+def blocks(height: int, side: int = 128) -> np.ndarray:
+    tones = np.random.default_rng(1).integers(100 - height, 100 + height, (side // 8, side // 8), dtype=np.uint8)
+    return np.repeat(np.repeat(tones, 8, 0), 8, 1)
+
+
+def test_blocks_show_wherever_the_grid_begins():
+    assert blockiness(blocks(15)) > 0.02
+    assert blockiness(blocks(15)[3:, 5:]) == pytest.approx(blockiness(blocks(15)), rel=0.2)
+
+
+def test_no_blocks():
+    smooth = cv2.GaussianBlur(grey(noise()), (0, 0), 4)
+    code = np.where(blocks(15) > 100, 255, 0).astype(np.uint8)  # modules of 8 px, of full contrast
+    assert blockiness(smooth) < 0.005
+    assert blockiness(code) == 0
+    assert math.isnan(blockiness(blocks(15)[:40]))

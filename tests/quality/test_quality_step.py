@@ -61,7 +61,7 @@ def test_everything_found_is_kept_or_quarantined_with_its_reason(ws):
         "a/01.png": ("quarantine", ["conflicting_labels"]),
         "b/conflict.png": ("quarantine", ["conflicting_labels"]),
         "a/cut.png": ("quarantine", ["truncated"]),
-        "b/black.png": ("quarantine", ["dark", "low_contrast", "low_information", "greyscale"]),
+        "b/black.png": ("quarantine", ["dark", "low_contrast", "low_information"]),
         "loose.png": ("quarantine", ["no_label"]),
     }
     assert report.reasons["conflicting_labels"] == 2
