@@ -37,13 +37,13 @@ def border(grey: Grey) -> float:
 
 
 def _is_bar(rim: Grey, tone: int) -> bool:
-    return float(np.mean(np.abs(rim.astype(np.int16) - tone) > _TONE)) <= _STRAY
+    return bool(np.count_nonzero(np.abs(rim.astype(np.int16) - tone) > _TONE) <= _STRAY * len(rim))
 
 
 def _corner_tone(grey: Grey) -> int:
     near, far = slice(None, _CORNER_PX), slice(-_CORNER_PX, None)
-    corners = [grey[rows, columns].ravel() for rows in (near, far) for columns in (near, far)]
-    return int(np.median(np.concatenate(corners)))
+    levels = sorted(b"".join(grey[rows, columns].tobytes() for rows in (near, far) for columns in (near, far)))
+    return levels[len(levels) // 2]
 
 
 def _bars(profile: Profile) -> tuple[int, int] | None:

@@ -76,8 +76,8 @@ def histogram(levels: Grey) -> Histogram:
 
 def percentile(counts: Histogram, share: float) -> int:
     """The smallest level that at least `share` of the pixels do not exceed."""
-    below = np.cumsum(counts)
-    return int(np.searchsorted(below, share * below[-1]))
+    below = counts.cumsum()
+    return int(below.searchsorted(share * below[-1]))
 
 
 def entropy_bits(counts: Histogram) -> float:
@@ -161,5 +161,6 @@ def _rhythm(one: Grey, next_: Grey, axis: int) -> float:
     profile = cv2.reduce(steps, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() / steps.shape[axis] / 255
     excess = profile[1:-1] - (profile[:-2] + profile[2:]) / 2
     whole = len(excess) // _BLOCK_PX * _BLOCK_PX
-    offsets = np.sort(np.median(excess[:whole].reshape(-1, _BLOCK_PX), axis=0))
-    return max(0.0, float(offsets[-1] - offsets[-2]))
+    ranked = np.sort(excess[:whole].reshape(-1, _BLOCK_PX), axis=0)
+    middle = np.sort((ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2)  # numpy's median takes ten times
+    return max(0.0, float(middle[-1] - middle[-2]))

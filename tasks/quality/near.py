@@ -7,6 +7,7 @@ a tenth at each side. Flat pictures resemble nothing.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tasks.quality.overlay import compare
+from tasks.quality.overlay import DETAILED, compare, detailed
 from tasks.quality.views import BITS, SIDE_PX, Codes, Floats, hashes, views
 
 Rows = NDArray[np.int64]
@@ -26,6 +27,7 @@ Pair = tuple[int, int, str, float]
 _BLOCK = 1024  # thumbnails in memory at once
 _FLAT_LEVELS = 4.0  # standard deviation below which a picture has nothing to compare
 _RADIUS_BITS = 66  # the farthest of the planted copies lay at 67, most below 40
+_PLAIN_BITS = 24  # the same, of two with little detail
 _NEIGHBOURS = 40
 _LOOKED_AT = 10
 _COPIES, _SMALL_PART = (12, 50), 0.025  # so many of one picture at least and at most, and so large a share of all
@@ -48,11 +50,11 @@ def find_near(thumbnails: Thumbnails) -> pd.DataFrame:
     `kind` is `near`, `cropped`, `mirrored` or `rotated`. Where more than a small part of the set resembles one picture
     only those are listed that are in place and almost equal.
     """
-    rows, codes = _hashed(thumbnails)
-    if len(rows) < 2:
+    looks = _looks(thumbnails)
+    if len(looks.rows) < 2:
         return _table([])
-    pairs = list(_believed(thumbnails, rows, _candidates(codes)))
-    pairs += _believed(thumbnails, rows, _siblings(codes, rows, pairs))
+    pairs = list(_believed(thumbnails, looks, _candidates(looks.codes)))
+    pairs += _believed(thumbnails, looks, _siblings(looks, pairs))
     return _table(_without_likenesses(len(thumbnails), pairs))
 
 
@@ -106,15 +108,25 @@ def _in_cells(index: Codes) -> "faiss.IndexBinaryIVF":
     return found
 
 
-def _hashed(thumbnails: Thumbnails) -> tuple[Rows, Codes]:
-    """The rows that are not flat, and their hashes (views, rows, BITS / 8)."""
-    rows, codes = [np.empty(0, np.int64)], []
+@dataclass(frozen=True)
+class _Looks:
+    """What is compared of the pictures that are not flat: the positions of these, their hashes, their detail."""
+
+    rows: Rows
+    codes: Codes  # (views, rows, BITS / 8)
+    detail: Floats  # the share of each picture that has any
+
+
+def _looks(thumbnails: Thumbnails) -> _Looks:
+    rows, codes, detail = [np.empty(0, np.int64)], [], [np.empty(0, np.float32)]
     for start in range(0, len(thumbnails), _BLOCK):
         grey = _grey(thumbnails[slice(start, start + _BLOCK)])
         uneven = np.flatnonzero(grey.std(axis=(1, 2)) > _FLAT_LEVELS)
         rows.append(start + uneven)
         codes.append(hashes(grey[uneven]))
-    return np.concatenate(rows), np.concatenate(codes, axis=1) if codes else np.empty((0, 0, 0), np.uint8)
+        detail.append(np.array([detailed(picture) for picture in grey[uneven]], np.float32))
+    of_all = np.concatenate(codes, axis=1) if codes else np.empty((0, 0, 0), np.uint8)
+    return _Looks(np.concatenate(rows), of_all, np.concatenate(detail))
 
 
 def _grey(pictures: NDArray[np.uint8]) -> Floats:
@@ -134,8 +146,9 @@ def _candidates(codes: Codes) -> pd.DataFrame:
     return _once(found[found.groupby("a").cumcount() < _LOOKED_AT])
 
 
-def _siblings(codes: Codes, rows: Rows, pairs: list[Pair]) -> pd.DataFrame:
+def _siblings(looks: _Looks, pairs: list[Pair]) -> pd.DataFrame:
     """All further pairs within a component, however far apart: two copies may have lost different parts."""
+    rows, codes = looks.rows, looks.codes
     together = pd.Series(_components(int(rows[-1]) + 1, pairs)[rows])
     members = [np.asarray(own) for own in together.groupby(together).indices.values()]
     parts = [_all_pairs(codes, own) for own in members if 2 < len(own) <= _most_copies(len(rows))]
@@ -162,14 +175,18 @@ def _components(count: int, pairs: list[Pair]) -> Rows:
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
-def _believed(thumbnails: Thumbnails, rows: Rows, found: pd.DataFrame) -> Iterator[Pair]:
-    every = views()
+def _believed(thumbnails: Thumbnails, looks: _Looks, found: pd.DataFrame) -> Iterator[Pair]:
+    """Those of the pairs `found` that are copies."""
+    detail = np.minimum(looks.detail[found["a"]], looks.detail[found["b"]])
+    plain = detail < DETAILED  # of these only what is in place and almost equal can be a copy
+    likely = ~plain | ((found["view"] == 0) & (found["bits"] <= _PLAIN_BITS)).to_numpy()
+    found, detail, every = found[likely], detail[likely], views()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for start in range(0, len(found), _BLOCK):
             block = found.iloc[start : start + _BLOCK]
-            first, second = (_grey(thumbnails[rows[block[end].to_numpy()]]) for end in ("a", "b"))
+            first, second = (_grey(thumbnails[looks.rows[block[end].to_numpy()]]) for end in ("a", "b"))
             seen = [every[number] for number in block["view"]]
-            kinds = pool.map(compare, first, second, seen)
-            for low, high, kind in zip(rows[block["low"]], rows[block["high"]], kinds, strict=True):
+            kinds = pool.map(compare, first, second, seen, detail[start : start + _BLOCK])
+            for low, high, kind in zip(looks.rows[block["low"]], looks.rows[block["high"]], kinds, strict=True):
                 if kind is not None:
                     yield int(low), int(high), *kind

@@ -43,20 +43,21 @@ class Enough:
     at_first: float  # tones before they are shifted into place
 
 
+DETAILED = 0.6  # a share; of what has less nothing but the same picture in place is a copy
 _ENOUGH = (
     Enough(detailed=0.9, detail=0.6, tones=0.8, moved=0.9, at_first=0.5),
-    Enough(detailed=0.6, detail=0.9, tones=0.95, moved=0.95, at_first=0.7),
+    Enough(detailed=DETAILED, detail=0.9, tones=0.95, moved=0.95, at_first=0.7),
     Enough(detailed=0.0, detail=0.97, tones=0.99, moved=1.0, at_first=0.99),
 )
 
 
-def compare(first: Floats, second: Floats, view: View) -> tuple[str, float] | None:
+def compare(first: Floats, second: Floats, view: View, detail: float) -> tuple[str, float] | None:
     """What sort of copies two grey pictures (64, 64) are, `first` looked at in `view`, and how alike, 0 to 1.
 
-    `near` (in place), `cropped`, `mirrored` or `rotated`; None where they are no copies.
+    `near` (in place), `cropped`, `mirrored` or `rotated`; None where they are no copies. `detail` is the lesser
+    `detailed` of the two.
     """
-    detailed = min(_detailed(first), _detailed(second))
-    enough = next(enough for enough in _ENOUGH if detailed >= enough.detailed)
+    enough = next(enough for enough in _ENOUGH if detail >= enough.detailed)
     match = _overlay(turned(first, view.turn), second, view, enough)
     if match is None or match.detail <= enough.detail:
         return None
@@ -128,8 +129,8 @@ def _fine(picture: Floats) -> Floats:
     return _laplacian(cast(Floats, cv2.GaussianBlur(picture, (0, 0), 1)))
 
 
-def _detailed(picture: Floats) -> float:
-    """The share of 8 x 8 fields in which there is a step that counts."""
+def detailed(picture: Floats) -> float:
+    """The share of 8 x 8 fields in which there is a step that counts; 0 in a picture that was enlarged from few."""
     laplacian = _laplacian(picture)
     if laplacian.std() < _SMOOTH * picture.std():
         return 0.0
