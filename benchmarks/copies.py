@@ -26,7 +26,7 @@ _WORTH = 2000
 
 @dataclass(frozen=True)
 class Planted:
-    """`files` has `path` (train/... or test/...) and `what` it is; `pairs` all true pairs `a`, `b`, `kind`, `across`.
+    """`files` has `path` (train/a/..., test/b/...) and `what` it is; `pairs` all true pairs `a`, `b`, `kind`, `across`.
 
     `a` < `b` are paths. `kind` is how the copy was made, or `siblings` for two copies of one original. `across` says
     whether the two stand in different splits.
@@ -116,12 +116,13 @@ def plant(folder: Path, seed: int, images: int, *, copies: bool = True) -> Plant
     Without `copies`, the null twin: every copy is replaced by a scene of its own.
     """
     rng = np.random.default_rng([seed, images])
-    names = [f"{rng.choice(['train', 'test'])}/{number:06}" for number in rng.permutation(images)]
+    places = [(rng.choice(["train", "test"]), number) for number in rng.permutation(images)]
     files, clusters = [], []
-    for name, image in zip(names, _drawn(rng, seed, images, copies), strict=True):
-        suffix = ".png" if image.quality > 95 else ".jpg"
-        _write(folder / (name + suffix), image)
-        files.append((name + suffix, image.what))
+    for (split, number), image in zip(places, _drawn(rng, seed, images, copies), strict=True):
+        label = "ab"[(image.cluster if image.cluster >= 0 else number) % 2]  # copies agree on it
+        path = f"{split}/{label}/{number:06}{'.png' if image.quality > 95 else '.jpg'}"
+        _write(folder / path, image)
+        files.append((path, image.what))
         clusters.append(image.cluster)
     table = pd.DataFrame(files, columns=["path", "what"])
     return Planted(table, _pairs(table.assign(cluster=clusters)))
