@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,7 +35,7 @@ def graft(folder: Path) -> Found:
     from tasks.contracts.prepared import Store
     from tasks.ingest.folders import list_files
     from tasks.ingest.sources import build_manifest
-    from tasks.quality.duplicates import exact_duplicates, near_duplicates
+    from tasks.quality.duplicates import near_duplicates
     from tasks.quality.near import find_near
     from tasks.quality.scan import Caps, scan
     from tasks.quality.verdicts import judge
@@ -48,8 +48,11 @@ def graft(folder: Path) -> Found:
         judged = judge(scan(folder, manifest, caps, store, Path(cache) / "index").table, params)
         rows = judged[judged["pixels_crc32"].notna()].drop_duplicates("sha256").assign(decision=None)
         near = near_duplicates(rows, find_near(store.thumbnails(rows["sha256"]))).pairs
-    pairs = [*near[["a", "b"]].to_numpy().tolist(), *exact_duplicates(judged).pairs[["a", "b"]].to_numpy().tolist()]
-    return {"pairs": pairs, "flags": dict(zip(judged["path"], map(list, judged["reasons"]), strict=True))}
+    copies = judged.groupby("sha256")["path"].agg(list)
+    of = dict(zip(judged["path"], judged["sha256"].map(copies), strict=True))  # a path -> all of equal bytes
+    pairs = {pair for a, b in zip(near["a"], near["b"], strict=True) for pair in product(of[a], of[b])}
+    pairs |= {pair for equal in copies for pair in combinations(equal, 2)}
+    return {"pairs": sorted(pairs), "flags": dict(zip(judged["path"], map(list, judged["reasons"]), strict=True))}
 
 
 def cleanvision(folder: Path) -> Found:

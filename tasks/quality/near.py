@@ -34,7 +34,8 @@ _COPIES, _SMALL_PART = (12, 50), 0.025  # so many of one picture at least and at
 _CROWD, _DENSE, _ALMOST_EQUAL = 6, 0.5, 0.99  # pictures, share of pairs, similarity
 _CANDIDATE = ["a", "b", "view", "bits"]
 _EXHAUSTIVE = 20_000  # pictures up to which every hash is compared with every other
-_CELLS_PER_ROOT, _CELLS_SEARCHED, _TRAINED_PER_CELL = 4, 16, 40
+_CELLS_PER_ROOT, _CELLS_SEARCHED = 4, 16
+_QUERIES = 20_000  # pictures that are searched for at once
 
 
 class Thumbnails(Protocol):
@@ -53,7 +54,7 @@ def find_near(thumbnails: Thumbnails) -> pd.DataFrame:
     looks = _looks(thumbnails)
     if len(looks.rows) < 2:
         return _table([])
-    pairs = list(_believed(thumbnails, looks, _candidates(looks.codes)))
+    pairs = list(_believed(thumbnails, looks, candidates(looks.codes)))
     pairs += _believed(thumbnails, looks, _siblings(looks, pairs))
     return _table(_without_likenesses(len(thumbnails), pairs))
 
@@ -84,28 +85,22 @@ def _table(pairs: list[Pair]) -> pd.DataFrame:
     return table.sort_values(["a", "b"], ignore_index=True)
 
 
-def nearest(index: Codes, queries: Codes, neighbours: int) -> tuple[NDArray[np.int32], Rows]:
-    """Distances in bits and positions (queries, neighbours) of the nearest of `index` (n, BITS / 8), -1 for none.
+def index_of(codes: Codes) -> "faiss.IndexBinary":
+    """What finds the nearest of `codes` (n, BITS / 8).
 
-    Exact up to _EXHAUSTIVE; beyond, the _CELLS_SEARCHED nearest of 4 * sqrt(n) cells are looked into.
+    Exact up to _EXHAUSTIVE. Beyond, 4 * sqrt(n) cells lie about some of the codes, and the nearest cells are looked
+    into. Cells about the means of clusters find no more, and take minutes to learn.
     """
-    found = faiss.IndexBinaryFlat(BITS) if len(index) <= _EXHAUSTIVE else _in_cells(index)
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
-    try:
-        found.add(index)
-        distances, positions = found.search(queries, min(neighbours, len(index)))
-    finally:
-        faiss.omp_set_num_threads(before)
-    return distances, positions
-
-
-def _in_cells(index: Codes) -> "faiss.IndexBinaryIVF":
-    cells = int(_CELLS_PER_ROOT * len(index) ** 0.5)
-    found = faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(BITS), BITS, cells)
-    found.nprobe, found.cp.seed = _CELLS_SEARCHED, 0
-    found.train(index[:: max(1, len(index) // (cells * _TRAINED_PER_CELL))])
-    return found
+    flat = faiss.IndexBinaryFlat(BITS)
+    if len(codes) <= _EXHAUSTIVE:
+        flat.add(codes)
+        return flat
+    distinct = np.random.default_rng(0).permutation(np.unique(codes, axis=0))
+    flat.add(distinct[: int(_CELLS_PER_ROOT * len(codes) ** 0.5)])
+    cells = faiss.IndexBinaryIVF(flat, BITS, flat.ntotal)  # which keeps `flat` alive
+    cells.is_trained, cells.nprobe = True, _CELLS_SEARCHED
+    cells.add(codes)
+    return cells
 
 
 @dataclass(frozen=True)
@@ -134,16 +129,31 @@ def _grey(pictures: NDArray[np.uint8]) -> Floats:
     return np.asarray(cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY), np.float32).reshape(-1, SIDE_PX, SIDE_PX)
 
 
-def _candidates(codes: Codes) -> pd.DataFrame:
-    """The pairs within the radius that are among the nearest of either: of each picture the _LOOKED_AT nearest."""
+def candidates(codes: Codes) -> pd.DataFrame:
+    """The pairs within the radius that are among the nearest of either: of each picture the _LOOKED_AT nearest.
+
+    `codes` are (views, n, BITS / 8). `a` is looked at in `view`, `b` as it is; `bits` lie between; `low` and `high` are
+    the lesser and the larger of the two. Memory is a block's and what is found.
+    """
+    index, before = index_of(codes[0]), faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        parts = [_of_block(index, codes, start) for start in range(0, codes.shape[1], _QUERIES)]
+    finally:
+        faiss.omp_set_num_threads(before)
+    return _once(pd.concat(parts))
+
+
+def _of_block(index: "faiss.IndexBinary", codes: Codes, start: int) -> pd.DataFrame:
     parts = []
-    for number, queries in enumerate(codes):
-        distances, positions = nearest(codes[0], queries, _NEIGHBOURS)
-        a, place = np.nonzero((distances <= _RADIUS_BITS) & (positions != np.arange(len(queries))[:, None]))
-        parts.append(np.stack([a, positions[a, place], np.full(len(a), number), distances[a, place]]))
+    for number, queries in enumerate(codes[:, start : start + _QUERIES]):
+        distances, positions = index.search(np.ascontiguousarray(queries), min(_NEIGHBOURS, index.ntotal))
+        itself = positions == start + np.arange(len(queries))[:, None]
+        a, place = np.nonzero((distances <= _RADIUS_BITS) & (positions >= 0) & ~itself)
+        parts.append(np.stack([start + a, positions[a, place], np.full(len(a), number), distances[a, place]]))
     found = pd.DataFrame(np.concatenate(parts, axis=1).T, columns=_CANDIDATE)
-    found = found[found["b"] >= 0].sort_values(["a", "bits", "b", "view"]).drop_duplicates(["a", "b"])
-    return _once(found[found.groupby("a").cumcount() < _LOOKED_AT])
+    found = found.sort_values(["a", "bits", "b", "view"]).drop_duplicates(["a", "b"])
+    return found[found.groupby("a").cumcount() < _LOOKED_AT]
 
 
 def _siblings(looks: _Looks, pairs: list[Pair]) -> pd.DataFrame:
