@@ -113,10 +113,10 @@ KINDS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 }
 
 
-def plant(folder: Path, seed: int) -> pd.DataFrame:
-    """Write EACH file of every kind and GOOD sound ones; columns `path`, `kind` (`good` for these) and `reasons`."""
+def plant(folder: Path, seed: int, each: int = EACH, good: int = GOOD) -> pd.DataFrame:
+    """Write `each` files of every kind and `good` sound ones; columns `path`, `kind` (`good`) and `reasons`."""
     rows = []
-    for number, (kind, (data, ending), reasons) in enumerate(_files(seed)):
+    for number, (kind, (data, ending), reasons) in enumerate(_files(seed, each, good)):
         path = f"{'ab'[number % 2]}/{number:05}{ending}"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
@@ -124,13 +124,13 @@ def plant(folder: Path, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["path", "kind", "reasons"])
 
 
-def _files(seed: int) -> Iterator[tuple[str, tuple[bytes, str], tuple[str, ...]]]:
+def _files(seed: int, each: int, good: int) -> Iterator[tuple[str, tuple[bytes, str], tuple[str, ...]]]:
     """What each is, its bytes and ending, and the reasons that are due."""
-    for number in range(GOOD):
+    for number in range(good):
         kind = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")[number % 5]
         yield "good", (encoded(scene(number, seed), kind), f".{kind.lower()}"), ()
     for kind, (spoil, reasons) in KINDS.items():
-        for number in range(EACH):
+        for number in range(each):
             rng = np.random.default_rng([seed, number, *kind.encode()])
             yield kind, spoil(scene(number, seed + 1), rng), reasons
 

@@ -69,6 +69,18 @@ def test_everything_found_is_kept_or_quarantined_with_its_reason(ws):
     assert len(report.contract) >= 10
 
 
+def test_a_mirrored_copy_under_another_label_is_kept_beside_it_and_said(ws):
+    Image.fromarray(np.asarray(Image.open(ws.raw / "a/05.png"))[:, ::-1]).save(ws.raw / "b/mirrored.png")
+    ingest(ws, IngestParams(), 0)
+    report = run(ws, PARAMS, 0)
+    table = pd.read_parquet(ws.checked).set_index("path").loc[["a/05.png", "b/mirrored.png"]]
+    assert [list(reasons) for reasons in table["reasons"]] == [["suspect_label"]] * 2
+    assert (table["verdict"] == "warn").all()
+    assert table["split"].nunique() == table["component"].nunique() == 1
+    said = next(finding for finding in report.findings if finding.check == "near_duplicates_of_two_labels")
+    assert said.evidence == ("a/05.png", "b/mirrored.png")
+
+
 def test_the_outputs_fit_each_other(ws):
     run(ws, PARAMS, 0)
     table = pd.read_parquet(ws.checked)
