@@ -1,6 +1,7 @@
-"""`python -m benchmarks.memory [IMAGES ...]`: the peak memory of `graft stage quality`, by the number of images.
+"""`python -m benchmarks.memory [IMAGES ...]`: peak memory by the number of images, distinct JPEGs of 160 x 120.
 
-Each stage runs in a process of its own, on distinct JPEGs of 160 x 120.
+Of reading and comparing them alone (`benchmarks/checkers.py`), and of the whole `graft stage quality`, which also looks
+for wrong labels, with torch, and holds the contract, with Great Expectations. Each is a process of its own.
 """
 
 import os
@@ -13,6 +14,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.pictures import write_jpegs
 from flows.workspaces import init
 from tasks.contracts.environment import prepare_environment
+from tasks.contracts.progress import QUIET
 
 SIZES = (2_000, 50_000)
 SIZE = (160, 120)
@@ -23,21 +25,21 @@ def main() -> int:
     for images in [int(text) for text in sys.argv[1:]] or SIZES:
         with TemporaryDirectory() as folder:
             ws = init(Path(folder) / "ws", write_jpegs(Path(folder) / "photos", images, SIZE))
-            _stage(ws.root, "ingest")
-            started = time.perf_counter()
-            peak = _stage(ws.root, "quality")
-            print(f"{images:>7,} images: {peak:5.0f} MB, {time.perf_counter() - started:.0f} s")
+            graft = [str(Path(sys.executable).parent / "graft"), "--quiet", "--workspace", str(ws.root), "stage"]
+            alone = [sys.executable, "-m", "benchmarks.checkers", "graft", str(ws.raw), str(ws.root / "found.json")]
+            _peak([*graft, "ingest"])
+            print(f"{images:>7,} images: read and compared {_peak(alone)}, whole stage {_peak([*graft, 'quality'])}")
     return 0
 
 
-def _stage(root: Path, name: str) -> float:
-    """Run one stage; its peak resident memory in MB, shared pages counted once for it has one process."""
-    command = [str(Path(sys.executable).parent / "graft"), "--quiet", "--workspace", str(root), "stage", name]
-    running = subprocess.Popen(command)
+def _peak(command: list[str]) -> str:
+    """Run a command; its peak resident memory, where shared pages count once for it has one process, and its time."""
+    started = time.perf_counter()
+    running = subprocess.Popen(command, env=os.environ | {QUIET: "1"})
     _, status, usage = os.wait4(running.pid, 0)
     if status:
-        raise RuntimeError(f"graft stage {name} failed")
-    return usage.ru_maxrss / 1024
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return f"{usage.ru_maxrss / 1024:,.0f} MB in {time.perf_counter() - started:.0f} s"
 
 
 if __name__ == "__main__":

@@ -40,16 +40,21 @@ class Records:
     """Chosen records of a file, read by `records[positions]` without mapping it, so that memory stays flat."""
 
     path: Path
-    shape: tuple[int, ...]  # of one record, uint8
+    one: tuple[int, ...]  # shape of one record, uint8
     rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(records, ...)."""
+        return (len(self.rows), *self.one)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, positions: NDArray[np.int64] | slice) -> Pixels:
+    def __getitem__(self, positions: NDArray[np.int64] | list[int] | slice) -> Pixels:
         rows = self.rows[positions]
-        out = np.empty((len(rows), *self.shape), np.uint8)
-        size = int(np.prod(self.shape))
+        out = np.empty((len(rows), *self.one), np.uint8)
+        size = int(np.prod(self.one))
         with self.path.open("rb", buffering=0) as file:
             for place, row in zip(out, rows, strict=True):
                 if os.preadv(file.fileno(), [place], int(row) * size) != size:
@@ -123,6 +128,10 @@ class Store:
             return np.empty((0, *self._shapes[0]), np.uint8)
         records = self._file("pixels").stat().st_size // int(np.prod(self._shapes[0]))
         return np.memmap(self._file("pixels"), np.uint8, "r", shape=(records, *self._shapes[0]))
+
+    def pixels_of(self, sha256: pd.Series) -> Records:
+        """The pixels of these contents, all of which must be there: (side_px, side_px, 3) each, RGB."""
+        return Records(self._file("pixels"), self._shapes[0], self.rows(sha256).to_numpy(np.int64))
 
     def thumbnails(self, sha256: pd.Series) -> Records:
         """The thumbnails of these contents, all of which must be there: (THUMBNAIL_PX, THUMBNAIL_PX, 3) each, RGB."""

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
-from tasks.backbone.features import Rows
 from tasks.contracts.files import replacing, write_table
 from tasks.contracts.prepared import Store
 from tasks.contracts.records import Finding, Statistic
@@ -40,7 +38,7 @@ class Labels:
 def check_labels(ws: Workspace, kept: pd.DataFrame, store: Store, seed: int) -> Labels:
     """Look for wrong labels among the `kept` rows; where a person has ruled on an image, its label is not suspect."""
     rows = kept.sort_values(["sha256", "path"])
-    features = embed(Rows(store.pixels(), _places(store, rows)), rows["sha256"].tolist(), ws.cache)
+    features = embed(store.pixels_of(rows["sha256"]), rows["sha256"].tolist(), ws.cache)
     check = find_label_errors(features, rows["label"].tolist(), rows["component"].tolist(), seed)
     ruled = rows["decision"].notna().to_numpy()
     return Labels(replace(check, suspects=tuple(one for one in check.suspects if not ruled[one.row])), rows)
@@ -49,11 +47,7 @@ def check_labels(ws: Workspace, kept: pd.DataFrame, store: Store, seed: int) -> 
 def write_labels(ws: Workspace, labels: Labels, store: Store) -> None:
     """Write `reports/label_errors.parquet` and the contact sheet."""
     check, rows = labels.check, labels.rows
-    pictures = shown(check, store.pixels(), _places(store, rows).tolist(), rows["sha256"].tolist())
+    pictures = shown(check, store.pixels_of(rows["sha256"]), rows["sha256"].tolist())
     write_table(ws.label_errors, suspects_table(check, rows))
     with replacing(ws.suspects) as part:
         part.write_bytes(suspect_sheet(pictures, len(check.suspects)))
-
-
-def _places(store: Store, rows: pd.DataFrame) -> np.ndarray:
-    return store.rows(rows["sha256"]).to_numpy(np.int64)

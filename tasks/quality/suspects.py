@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tasks.contracts.errors import one_line
-from tasks.contracts.prepared import Pixels
+from tasks.contracts.prepared import Pixels, Records
 from tasks.contracts.records import Finding
 from tasks.quality.label_errors import LabelCheck
 
@@ -43,18 +43,18 @@ class Shown:
     like_suggested: tuple[Pixels, ...] = ()
 
 
-def shown(check: LabelCheck, pixels: Pixels, rows: Sequence[int], sha256s: Sequence[str]) -> tuple[Shown, ...]:
+def shown(check: LabelCheck, pixels: Pixels | Records, sha256s: Sequence[str]) -> tuple[Shown, ...]:
     """The most suspect labels with their pictures.
 
-    `rows` and `sha256s` have one entry for each row of the features: its row in the prepared `pixels`, and its hash.
+    `pixels` and `sha256s` have one entry for each row of the features: its prepared pixels, and its hash.
     """
 
     def typical(label: str) -> tuple[Pixels, ...]:
-        return tuple(pixels[rows[row]] for row in check.typical.get(label, ()))
+        return tuple(pixels[list(check.typical.get(label, ()))])
 
     return tuple(
         Shown(
-            pixels=pixels[rows[one.row]],
+            pixels=pixels[[one.row]][0],
             given=one.given,
             suggested=one.suggested,
             score=one.score,

@@ -101,7 +101,7 @@ def test_a_sheet_without_suspects_is_still_a_picture():
 
 def test_shown_finds_each_picture_by_its_place():
     pixels = np.stack([flat((value, 0, 0)) for value in range(4)])
-    first, second = shown(label_check(), pixels, rows=[3, 2, 1], sha256s=["a", "b", "c"])
+    first, second = shown(label_check(), pixels[[3, 2, 1]], sha256s=["a", "b", "c"])
     assert (first.pixels[0, 0, 0], second.pixels[0, 0, 0]) == (1, 3)
     assert (first.sha256, second.sha256) == ("c", "a")
     assert first.like_given[0][0, 0, 0] == 2
@@ -110,7 +110,7 @@ def test_shown_finds_each_picture_by_its_place():
 
 def test_only_the_most_suspect_are_shown():
     many = tuple(Suspect(0, "cat", "dog", 1 - i / 1000) for i in range(MOST_SHOWN + 5))
-    found = shown(label_check(suspects=many, typical={}), np.zeros((1, 8, 8, 3), np.uint8), [0], ["a"])
+    found = shown(label_check(suspects=many, typical={}), np.zeros((1, 8, 8, 3), np.uint8), ["a"])
     assert [each.score for each in found] == [each.score for each in many[:MOST_SHOWN]]
 
 
