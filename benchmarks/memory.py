@@ -7,11 +7,11 @@ for wrong labels, with torch, and holds the contract, with Great Expectations. E
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.pictures import write_jpegs
+from benchmarks.processes import watch
 from flows.workspaces import init
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.progress import QUIET
@@ -33,13 +33,10 @@ def main() -> int:
 
 
 def _peak(command: list[str]) -> str:
-    """Run a command; its peak resident memory, where shared pages count once for it has one process, and its time."""
-    started = time.perf_counter()
-    running = subprocess.Popen(command, env=os.environ | {QUIET: "1"})
-    _, status, usage = os.wait4(running.pid, 0)
-    if status:
+    spent = watch(subprocess.Popen(command, env=os.environ | {QUIET: "1"}))
+    if spent.status:
         raise RuntimeError(f"{' '.join(command)} failed")
-    return f"{usage.ru_maxrss / 1024:,.0f} MB in {time.perf_counter() - started:.0f} s"
+    return f"{spent.peak_megabytes:,.0f} MB in {spent.seconds:.0f} s"
 
 
 if __name__ == "__main__":

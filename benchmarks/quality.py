@@ -20,6 +20,7 @@ import pandas as pd
 
 from benchmarks import broken, checkers, copies, faults
 from benchmarks.measures import score
+from benchmarks.processes import Spent
 
 IMAGES, FRESH_SEED = 2000, 211
 _PEERS = ("cleanvision", "imagededup")
@@ -30,8 +31,7 @@ class Answer:
     """What a checker found in a folder, and what that took; `error` is its last line where it gave up."""
 
     found: dict[str, Any]
-    cpu_seconds: float
-    peak_megabytes: float
+    spent: Spent
     error: str = ""
 
 
@@ -58,8 +58,8 @@ def _compare_copies(folder: Path, pythons: dict[str, Path], seed: int, images: i
         if answer.error or null.error:
             raise RuntimeError(f"{name} gave up: {answer.error or null.error}")
         rows[name] = {
-            "images per CPU s": round(images / answer.cpu_seconds),
-            "peak MB": round(answer.peak_megabytes),
+            "images per CPU s": round(images / answer.spent.cpu_seconds),
+            "peak MB": round(answer.spent.peak_megabytes),
             **_recalls(truth, answer.found["pairs"]),
             "false pairs": _false_pairs(truth, answer.found["pairs"]),
             "of flat pictures": _false_pairs(truth, answer.found["pairs"], flat=True),
