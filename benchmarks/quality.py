@@ -20,7 +20,7 @@ import pandas as pd
 
 from benchmarks import broken, checkers, copies, faults
 from benchmarks.measures import score
-from benchmarks.processes import Spent
+from benchmarks.processes import Spent, watch
 
 IMAGES, FRESH_SEED = 2000, 211
 _PEERS = ("cleanvision", "imagededup")
@@ -74,14 +74,11 @@ def _asked(name: str, python: Path, folder: Path) -> Answer:
     log = out.with_suffix(".log")
     with log.open("wb") as stderr:
         environment = os.environ | {"GRAFT_QUIET": "1", "OMP_NUM_THREADS": "1"}
-        running = subprocess.Popen(
-            [*command, name, str(folder), str(out)], stdout=stderr, stderr=stderr, env=environment
-        )
-        _, status, usage = os.wait4(running.pid, 0)
-    cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-    if status:
-        return Answer({"pairs": [], "flags": {}}, cpu, peak, log.read_text().strip().splitlines()[-1][:100])
-    return Answer(json.loads(out.read_text()), cpu, peak)
+        command = [*command, name, str(folder), str(out)]
+        spent = watch(subprocess.Popen(command, stdout=stderr, stderr=stderr, env=environment))
+    if spent.status:
+        return Answer({"pairs": [], "flags": {}}, spent, log.read_text().strip().splitlines()[-1][:100])
+    return Answer(json.loads(out.read_text()), spent)
 
 
 def _recalls(truth: copies.Planted, pairs: list[list[str]]) -> dict[str, float]:
