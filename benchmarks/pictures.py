@@ -41,4 +41,4 @@ def samples_of(pixels: Pixels, first: int, end: int) -> Samples:
     """The rows from `first` up to `end` as one split."""
     rows = np.arange(first, end)
     hashes = tuple(hashlib.sha256(pixels[row].tobytes()).hexdigest() for row in rows)
-    return Samples(rows, rows % CLASSES, np.ones(len(rows), np.float32), hashes)
+    return Samples(rows, rows % CLASSES, np.ones(len(rows), np.float32), hashes, rows % (2 * CLASSES))

@@ -149,18 +149,50 @@ class SelectParams(Section):
     folds: int = Field(5, ge=2, le=20)
 
 
-class TrainParams(Section):
-    """How to transfer. `frozen_stages` counts from the stem; early stopping keeps the best epoch."""
+class FineTuningParams(Section):
+    """How fine-tuning adapts the backbone. Stages are counted from the stem; docs/training.md says what each does."""
 
-    strategy: Literal["feature_extraction", "fine_tuning"] = "fine_tuning"
     frozen_stages: int = Field(1, ge=0)
+    gradual: bool = False
+    probe_first: bool = False
+    interpolate: bool = False
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    l2_sp: float = Field(0.0, ge=0)
+    batch_norm: Literal["adapt", "frozen"] = "adapt"
+
+    @model_validator(mode="after")
+    def _interpolation_has_two_ends(self) -> "FineTuningParams":
+        if self.interpolate and not self.probe_first:
+            raise ValueError("interpolate needs probe_first: true, whose weights are the other end")
+        return self
+
+
+class TrainParams(Section):
+    """How to transfer. Early stopping keeps the best epoch; mixup and cutmix change whole images only."""
+
+    strategy: Literal["auto", "feature_extraction", "fine_tuning", "scratch"] = "fine_tuning"
+    head: Literal["linear", "cosine", "mlp"] = "linear"
+    feature_stages: int = Field(3, ge=1)
+    views: int = Field(0, ge=0, le=64)
+    fine_tuning: FineTuningParams = FineTuningParams()
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(32, ge=3)
+    at_once: int = Field(0, ge=0)
     learning_rate: float = Field(2e-3, gt=0, le=10)
+    schedule: Literal["cosine", "one_cycle"] = "cosine"
     weight_decay: float = Field(0.05, ge=0)
+    clip_norm: float = Field(0.0, ge=0)
     dropout: float = Field(0.2, ge=0, lt=1)
+    stochastic_depth: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    mixup: float = Field(0.0, ge=0)
+    cutmix: float = Field(0.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1)
+    sampling: Literal["shuffled", "class_balanced", "group_balanced"] = "shuffled"
+    group_dro: float = Field(0.0, ge=0)
+    group_by: str | None = None
     patience: int = Field(5, ge=1)
+    workers: int = Field(1, ge=0, le=64)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -21,22 +21,49 @@ def say(text: str) -> None:
 
 def progress(items: Iterable[T], total: int, what: str, unit: str = "images") -> Iterator[T]:
     """Yield `items` and show how far it is: `what` names the work, `unit` what is counted."""
+    with meter(total, what, unit) as advance:
+        for item in items:
+            yield item
+            advance(1, "")
+
+
+@contextmanager
+def meter(total: int, what: str, unit: str = "images", done: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """Give a function that is told of so many units more, with a note to show beside speed and time left.
+
+    `done` of them were done before.
+    """
     if os.environ.get(QUIET):
-        yield from items
-        return
-    if sys.stderr.isatty():
+        yield lambda _units, _note: None
+    elif sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, total=total, desc=what, unit=f" {unit}", leave=False, dynamic_ncols=True)
-        return
-    started = last = time.monotonic()
-    for done, item in enumerate(items, start=1):
-        yield item
+        with tqdm(total=total, initial=done, desc=what, unit=f" {unit}", leave=False, dynamic_ncols=True) as bar:
+
+            def advance(units: int, note: str) -> None:
+                bar.set_postfix_str(note, refresh=False)
+                bar.update(units)
+
+            yield advance
+    else:
+        yield _Lines(total, what, unit, done).advance
+
+
+class _Lines:
+    """A plain line every few seconds."""
+
+    def __init__(self, total: int, what: str, unit: str, done: int) -> None:
+        self._total, self._what, self._unit, self._done, self._before = total, what, unit, done, done
+        self._started = self._last = time.monotonic()
+
+    def advance(self, units: int, note: str) -> None:
+        self._done += units
         now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES and done < total:
-            last = now
-            left = (now - started) / done * (total - done)
-            say(f"{what}: {done:,} of {total:,} {unit}, about {left:.0f} s left")
+        if now - self._last >= _SECONDS_BETWEEN_LINES and self._done < self._total:
+            self._last = now
+            pace = (self._done - self._before) / (now - self._started)
+            left = f"{pace:.3g} a second, about {(self._total - self._done) / pace:.0f} s left"
+            say(", ".join(filter(None, (f"{self._what}: {self._done:,} of {self._total:,} {self._unit}", left, note))))
 
 
 @contextmanager

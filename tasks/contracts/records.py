@@ -193,20 +193,33 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """How one strategy did on val at the epoch that was kept; accuracy in [0, 1], loss in nats."""
+
+    strategy: str
+    val_accuracy: float
+    val_loss: float
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """What is needed to build a trained network again, beside `weights.safetensors` in the same folder."""
 
     backbone: BackboneRef
     classes: tuple[str, ...]
     strategy: str
-    frozen_stages: int
+    head: str
+    feature_stages: int
     frozen_parameters: int
     trained_parameters: int
+    frozen_sha256: str  # of everything that was frozen, the same before training and after; empty where nothing was
+    towards_tuned: float  # how far from probed to tuned weights; 1 without interpolation
     best_epoch: int
     history: tuple[Epoch, ...]
     seed: int
     train_images: int
     prepared_px: int
+    compared: tuple[Attempt, ...] = ()  # the strategies that `auto` chose from
     findings: tuple[Finding, ...] = ()
     report: str = "training"
     schema_version: int = SCHEMA_VERSION

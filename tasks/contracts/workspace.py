@@ -56,6 +56,7 @@ class Workspace:
     private = At(".graft")  # caches, locks and run records: never versioned, safe to delete between runs
     cache = At(".graft/cache")
     prepared = At(".graft/cache/prepared")
+    checkpoints = At(".graft/checkpoints")
 
 
 def find_workspace(given: Path | None) -> Workspace:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from tasks.backbone.network import TransferNet
-from tasks.backbone.weights import backbone_ref
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.records import BundleRecord, read_json
 from tasks.train.model import WEIGHTS, load_net
@@ -44,7 +43,7 @@ def load_bundle(folder: Path) -> Bundle:
     """
     record = read_json(folder / RECORD)
     model = record["model"]
-    return Bundle(load_net(folder / WEIGHTS, backbone_ref(model["backbone"]), len(model["classes"])), record)
+    return Bundle(load_net(folder / WEIGHTS, model), record)
 
 
 def card(record: BundleRecord) -> str:

@@ -1,38 +1,69 @@
-"""The one training loop: AdamW, warm-up and cosine, label smoothing, early stopping with the best weights kept."""
+"""The one training loop. Everything random in it is a function of (seed, epoch, step), so that a run that was killed
+goes on from its checkpoint to the same bytes as one that was not.
+"""
 
 import copy
 import math
-from dataclasses import dataclass
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from tasks.backbone.features import best_device
 from tasks.backbone.network import memory_format
 from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BadData, BadEnvironment
-from tasks.contracts.progress import progress, say
+from tasks.contracts.progress import meter, say
 from tasks.contracts.records import Epoch
-from tasks.train.data import Batch, Batches
-from tasks.train.strategies import ParameterGroup
+from tasks.train.checkpoint import Checkpoint, Position, Run
+from tasks.train.clock import Clock, time_line
+from tasks.train.data import Batch, Batches, Samples, Sampling, order_of, split_evenly
+from tasks.train.forward import forward, validate
+from tasks.train.mixing import mixed
+from tasks.train.objective import losses, next_group_weights, sample_weights
+from tasks.train.schedules import Schedule, rate_at
+from tasks.train.strategies import Part, parameter_groups, set_state
 
-WARM_UP = 0.1  # of all steps
-EVALUATION_BATCH = 256
+_LEAST_AT_ONCE = 2  # batch normalisation cannot train on one image
+_OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast; one `seed` decides order, augmentation and dropout."""
+    """How long, how fast and against what overfitting; one `seed` decides order, augmentation, mixing and dropout.
+
+    `mixup` and `cutmix` are the parameters of their Beta distributions, `ema` the decay of the moving average of the
+    weights, `clip_norm` the most that the gradient's norm may be, `group_dro` the step of the groups' weights; 0 is
+    off. `at_once` images go through the network at a time, 0 for the whole batch; gradients add up to the same batch.
+    """
 
     epochs: int
     batch_size: int
     learning_rate: float
-    label_smoothing: float
     patience: int
     seed: int
     device: torch.device
+    schedule: Schedule = "cosine"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema: float = 0.0
+    clip_norm: float = 0.0
+    sampling: Sampling = "shuffled"
+    group_dro: float = 0.0
+    at_once: int = 0
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network and its parts from stem to head; what is trained is `module`, in place."""
+
+    module: nn.Module
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -43,117 +74,232 @@ class Fitted:
     history: tuple[Epoch, ...]
 
 
-def choose_device(wanted: str) -> torch.device:
-    """The device that `train.device` means; `auto` takes CUDA where it works.
+def fit(learner: Learner, train: Batches, val: Batches, recipe: Recipe, checkpoint: Checkpoint | None = None) -> Fitted:
+    """Train in place on `train`; the module ends in evaluation mode with the weights of least loss on `val`.
 
-    Raises BadEnvironment where CUDA is asked for and is not there: training never falls back unannounced.
+    With `ema` these are averaged weights. With `checkpoint` it goes on where an earlier run was interrupted.
+    Raises BadData where the loss is no number, BadEnvironment where not even two images fit into memory.
     """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise BadEnvironment("train.device is cuda, but torch finds no CUDA GPU here; use --set train.device=auto")
-    return best_device() if wanted == "auto" else torch.device(wanted)
+    run, clock = _start(learner, recipe, int(train.samples.groups.max()) + 1), Clock()
+    anchors = [[p.detach().clone() for p in group["params"]] for group in run.optimizer.param_groups if group["pull"]]
+    if checkpoint:
+        checkpoint.restore(run)
+    images, steps = len(train.samples), -(-len(train.samples) // recipe.batch_size)
+    with (
+        fitting_threads(run.module, (recipe.batch_size, *train.shape)),
+        _own_randomness(recipe.device),
+        meter(recipe.epochs * images, "training", done=run.position.epoch * images + run.position.seen) as advance,
+        _kept_where_it_fails(run, checkpoint, clock),
+    ):
+        while not _is_over(run.position, recipe):
+            set_state(learner.parts, run.position.epoch)
+            for batch in _batches(run.position, train, recipe, clock):
+                with clock.of("train"):
+                    done = run.position.epoch * steps + run.position.step
+                    _step(run, batch, recipe, rate_at(done, recipe.epochs * steps, recipe.schedule), train.samples)
+                    _pull(run, anchors)
+                    _follow(run, recipe, done)
+                advance(len(batch.targets), _note(run, recipe.device))
+                if checkpoint:
+                    checkpoint.write_if_due(run, clock)
+            with clock.of("validate"):
+                _close_epoch(run, val, recipe)
+            if checkpoint:
+                checkpoint.write_if_due(run, clock)
+        if checkpoint:
+            checkpoint.write(run, clock)
+    say(time_line(clock, train.clock))
+    return _finish(run)
 
 
-def fit(module: nn.Module, groups: list[ParameterGroup], train: Batches, val: Batches, recipe: Recipe) -> Fitted:
-    """Train `module` in place on `train`; it ends with the weights of the epoch of least loss on `val`.
+def _start(learner: Learner, recipe: Recipe, groups: int) -> Run:
+    module = learner.module
+    module.to(recipe.device).to(memory_format=memory_format(recipe.device)).eval()
+    set_state(learner.parts, 0)
+    optimizer = torch.optim.AdamW(
+        [dict(group) for group in parameter_groups(learner.parts, recipe.weight_decay)],
+        lr=recipe.learning_rate,
+        fused=True,
+    )
+    average = copy.deepcopy(module).requires_grad_(False) if recipe.ema else None
+    shares = (1 / groups,) * groups if recipe.group_dro else ()
+    return Run(module, average, optimizer, {}, Position(at_once=recipe.at_once, group_weights=shares))
 
-    A module that is in evaluation mode when handed over (a frozen one) stays in it.
-    Raises BadData where the loss is no longer a number.
+
+def _is_over(position: Position, recipe: Recipe) -> bool:
+    waited = position.epoch - 1 - position.best
+    return position.epoch >= recipe.epochs or waited >= recipe.patience
+
+
+def _batches(position: Position, train: Batches, recipe: Recipe, clock: Clock) -> Iterator[Batch]:
+    """The batches of the epoch that are still to come; waiting for them is counted."""
+    order = order_of(train.samples, recipe.sampling, recipe.seed, position.epoch)
+    parts = split_evenly(order, recipe.batch_size)[position.step :]
+    batches = train.epoch(parts, recipe.seed, position.epoch)
+    for _ in parts:
+        with clock.of("wait"):
+            batch = next(batches)
+        yield batch
+
+
+def _step(run: Run, batch: Batch, recipe: Recipe, rate: float, samples: Samples) -> None:
+    """One step of the optimiser, at `rate` of the peak; where memory runs out, with fewer images at a time.
+
+    Raises BadData, with the state as it was before, where the loss or its gradient is no number.
     """
-    modes = {name: part.training for name, part in module.named_modules()}
-    module.to(recipe.device).to(memory_format=memory_format(recipe.device))
-    optimizer = torch.optim.AdamW([dict(group) for group in groups], lr=recipe.learning_rate)
-    history: list[Epoch] = []
-    best, best_state = 0, copy.deepcopy(module.state_dict())
-    with fitting_threads(module, (recipe.batch_size, *train.shape)):
-        for epoch in progress(range(recipe.epochs), recipe.epochs, "training", "epochs"):
-            set_modes(module, modes)
-            loss = _train_epoch(module, optimizer, train, recipe, epoch)
-            val_loss, val_accuracy = _validate(module, val, recipe.device)
-            if not math.isfinite(val_loss):
-                raise BadData(f"the val loss is no number at epoch {epoch + 1}; lower train.learning_rate")
-            history.append(Epoch(epoch + 1, loss, val_loss, val_accuracy))
-            if epoch == 0 or val_loss < history[best].val_loss:
-                best, best_state = epoch, copy.deepcopy(module.state_dict())
-            if epoch - best >= recipe.patience:
-                break
-    module.load_state_dict(best_state)
-    module.eval()
-    chosen = history[best]
-    say(f"epoch {best + 1} of {len(history)} is the best on val: accuracy {chosen.val_accuracy:.3f}")
-    return Fitted(best + 1, tuple(history))
+    position, norms = run.position, [(b, b.clone()) for b in _statistics(run.module)]
+    weights = sample_weights(batch, position.group_weights)
+    while (sample_losses := _backward(run, batch, weights, recipe)) is None:
+        _restore(norms)
+        run.position = replace(run.position, at_once=_fewer(run.position.at_once or len(batch.targets)))
+        say(f"out of memory: {run.position.at_once} images at a time from here on, batches as large as before")
+    loss = float((sample_losses * weights).sum())
+    moving = [p for p in run.module.parameters() if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
+    if not math.isfinite(loss) or not bool(torch.isfinite(norm)):
+        _restore(norms)
+        raise BadData(
+            f"the training loss is no number at epoch {position.epoch + 1}, batch {position.step + 1} "
+            f"({samples.named(batch.chosen)}); lower train.learning_rate (now {recipe.learning_rate:g})"
+        )
+    if recipe.clip_norm:
+        nn.utils.clip_grads_with_norm_(moving, recipe.clip_norm, norm)
+    for group in run.optimizer.param_groups:
+        group["lr"] = recipe.learning_rate * group["rate"] * rate
+    run.optimizer.step()
+    run.position = replace(
+        run.position,
+        step=position.step + 1,
+        loss=position.loss + loss * len(batch.targets),
+        seen=position.seen + len(batch.targets),
+        group_weights=next_group_weights(position.group_weights, batch.groups, sample_losses, recipe.group_dro),
+    )
 
 
-def set_modes(module: nn.Module, modes: dict[str, bool]) -> None:
-    """Put each part back into the mode that it was handed over in."""
-    for name, part in module.named_modules():
-        part.training = modes[name]
+def _backward(run: Run, batch: Batch, weights: Tensor, recipe: Recipe) -> Tensor | None:
+    """Gradients of the weighted loss and the loss of each sample, on the CPU; None where memory ran out."""
+    torch.manual_seed(_stream(recipe.seed, run.position.epoch, run.position.step))  # mixing, dropout
+    run.optimizer.zero_grad(set_to_none=True)
+    whole = mixed(batch, recipe.mixup, recipe.cutmix)
+    found = []
+    try:
+        for part in np.array_split(np.arange(len(weights)), -(-len(weights) // (run.position.at_once or len(weights)))):
+            piece = whole.part(part)
+            sample_losses = losses(forward(run.module, piece.inputs, recipe.device), piece, recipe.label_smoothing)
+            (sample_losses * weights[part].to(recipe.device)).sum().backward()  # type: ignore[no-untyped-call]
+            found.append(sample_losses.detach().cpu())
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        return None
+    return torch.cat(found)
 
 
-def learning_rate_at(step: int, total: int) -> float:
-    """The share of the peak rate at `step` of `total`: linear warm-up, then half a cosine down to zero."""
-    warm = max(1, round(total * WARM_UP))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+def _stream(seed: int, epoch: int, step: int) -> int:
+    """The seed of a step's own random stream."""
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _train_epoch(
-    module: nn.Module, optimizer: torch.optim.Optimizer, train: Batches, recipe: Recipe, epoch: int
-) -> float:
-    steps = -(-len(train.samples) // recipe.batch_size)
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(train.samples))
-    total = seen = 0.0
-    with torch.random.fork_rng(devices=[recipe.device] if recipe.device.type == "cuda" else []):
-        torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # dropout; the caller's stream is left alone
-        for step, batch in enumerate(train.epoch(order, recipe.batch_size, recipe.seed, epoch)):
-            share = learning_rate_at(epoch * steps + step, recipe.epochs * steps)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * group["rate"] * share
-            loss = _loss(module, batch, recipe)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.item() * len(batch.targets)
-            seen += len(batch.targets)
-            if not math.isfinite(total):
-                raise BadData(
-                    f"the training loss is no number at epoch {epoch + 1}, batch {step + 1}; "
-                    f"lower train.learning_rate (now {recipe.learning_rate:g})"
-                )
-    return total / seen
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
-def _loss(module: nn.Module, batch: Batch, recipe: Recipe) -> Tensor:
-    targets = batch.targets.to(recipe.device)
-    weights = batch.weights.to(recipe.device)
-    logits = forward(module, batch.inputs, recipe.device)
-    losses = functional.cross_entropy(logits, targets, reduction="none", label_smoothing=recipe.label_smoothing)
-    return (losses * weights).sum() / weights.sum()
+def _fewer(images: int) -> int:
+    if images <= _LEAST_AT_ONCE:
+        raise BadEnvironment(
+            f"not even {_LEAST_AT_ONCE} images fit into memory at a time; choose a smaller backbone or free memory"
+        )
+    return max(_LEAST_AT_ONCE, images // 2)
 
 
-@torch.inference_mode()
-def _validate(module: nn.Module, val: Batches, device: torch.device) -> tuple[float, float]:
-    module.eval()
-    order = np.arange(len(val.samples))
-    loss = correct = 0.0
-    for batch in val.epoch(order, EVALUATION_BATCH, 0, 0):
-        logits = forward(module, batch.inputs, device)
-        targets = batch.targets.to(device)
-        loss += functional.cross_entropy(logits, targets, reduction="sum").item()
-        correct += (logits.argmax(1) == targets).sum().item()
-    return loss / len(order), correct / len(order)
+def _statistics(module: nn.Module) -> Iterator[Tensor]:
+    """The buffers that a forward pass moves."""
+    for part in module.modules():
+        if part.training:
+            yield from part.buffers(recurse=False)
 
 
-def forward(module: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
-    """Logits in float32; the arithmetic is bfloat16 where the device has instructions for it."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
-        logits: Tensor = module(inputs.to(device, non_blocking=True))
-    return logits.float()
+@torch.no_grad()
+def _restore(saved: list[tuple[Tensor, Tensor]]) -> None:
+    for buffer, before in saved:
+        buffer.copy_(before)
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: a GPU that has it, or a CPU with AVX-512 BF16 or AMX."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+@torch.no_grad()
+def _follow(run: Run, recipe: Recipe, done: int) -> None:
+    """Draw the averaged weights and statistics towards those of now; at first quickly."""
+    if run.average is None:
+        return
+    share = 1 - min(recipe.ema, (1 + done) / (10 + done))
+    for slow, fast in zip(run.average.state_dict().values(), run.module.state_dict().values(), strict=True):
+        slow.lerp_(fast, share) if slow.is_floating_point() else slow.copy_(fast)
+
+
+@torch.no_grad()
+def _pull(run: Run, anchors: list[list[Tensor]]) -> None:
+    """Draw weights to where they started, by their part's pull times its rate (L2-SP)."""
+    pulled = (group for group in run.optimizer.param_groups if group["pull"])
+    for group, starts in zip(pulled, anchors, strict=True):
+        for parameter, start in zip(group["params"], starts, strict=True):
+            if parameter.grad is not None:
+                parameter.lerp_(start, min(1.0, group["lr"] * group["pull"]))
+
+
+def _close_epoch(run: Run, val: Batches, recipe: Recipe) -> None:
+    """Validate, and keep the weights where they are the best so far.
+
+    Raises BadData where the loss on val is no number.
+    """
+    position, judged = run.position, run.average if run.average is not None else run.module
+    loss, accuracy = validate(judged, val, recipe.device)
+    if not math.isfinite(loss):
+        raise BadData(f"the val loss is no number at epoch {position.epoch + 1}; lower train.learning_rate")
+    best = position.best if position.history and position.history[position.best].val_loss <= loss else position.epoch
+    if best == position.epoch:
+        run.best = {name: value.clone() for name, value in judged.state_dict().items()}
+    epoch = Epoch(position.epoch + 1, position.loss / position.seen, loss, accuracy)
+    run.position = Position(
+        epoch=position.epoch + 1,
+        history=(*position.history, epoch),
+        best=best,
+        at_once=position.at_once,
+        group_weights=position.group_weights,
+    )
+
+
+def _finish(run: Run) -> Fitted:
+    run.module.load_state_dict(run.best)
+    run.module.eval()
+    chosen = run.position.history[run.position.best]
+    say(f"epoch {chosen.epoch} of {len(run.position.history)} is the best on val: accuracy {chosen.val_accuracy:.3f}")
+    return Fitted(chosen.epoch, run.position.history)
+
+
+@contextmanager
+def _kept_where_it_fails(run: Run, checkpoint: Checkpoint | None, clock: Clock) -> Iterator[None]:
+    """Where the loss is no number, the last good state goes into the checkpoint, and the message says where that is."""
+    try:
+        yield
+    except BadData as error:
+        if checkpoint is None:
+            raise
+        checkpoint.write(run, clock)
+        raise BadData(f"{error}; the state before it is in {checkpoint.path}") from None
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """The caller's random stream is left alone."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def _note(run: Run, device: torch.device) -> str:
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_bytes()
+    history = run.position.history
+    accuracy = f"val accuracy {history[-1].val_accuracy:.3f}, " if history else ""
+    return f"{accuracy}{peak / 1e9:.1f} GB"
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,5 +1,6 @@
 """A trained network in a folder: `weights.safetensors` and `model.json`, and the way back to a live network."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,26 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tasks.backbone.network import Backbone, TransferNet
+from tasks.backbone.heads import HeadKind
+from tasks.backbone.network import FEATURE_STAGES, Backbone, TransferNet, set_stochastic_depth
 from tasks.backbone.weights import backbone_ref, build_network, load_state
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record
-from tasks.contracts.records import BackboneRef, ModelRecord, read_json
+from tasks.contracts.records import ModelRecord, read_json
 
 WEIGHTS = "weights.safetensors"
 RECORD = "model.json"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is put on a backbone: the classifier's kind, how many stages it sees, and what is left out in training."""
+
+    classes: int
+    kind: HeadKind = "linear"
+    feature_stages: int = FEATURE_STAGES
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
 
 
 def save_model(folder: Path, net: TransferNet, record: ModelRecord) -> None:
@@ -26,12 +39,16 @@ def save_model(folder: Path, net: TransferNet, record: ModelRecord) -> None:
         write_record(part / RECORD, record)
 
 
-def load_net(weights: Path, backbone: BackboneRef, classes: int) -> TransferNet:
-    """The network of `backbone` with a head for `classes`, in evaluation mode, with the weights of a file.
+def load_net(weights: Path, model: dict[str, Any]) -> TransferNet:
+    """The network that `model` (a ModelRecord as plain data) describes, in evaluation mode, with a file's weights.
 
     Raises BrokenArtifact where they are broken or do not fit.
     """
-    net = TransferNet(build_network(backbone), classes)
+    try:
+        head = Head(len(model["classes"]), model["head"], model["feature_stages"])
+    except KeyError as error:
+        raise BrokenArtifact(f"the record beside {weights} has no {error}; train again with `graft run`") from None
+    net = fresh_net(build_network(backbone_ref(model["backbone"])), head, seed=0)
     restore(net, weights)
     return net.eval()
 
@@ -42,7 +59,7 @@ def load_model(folder: Path) -> tuple[TransferNet, dict[str, Any]]:
     Raises BrokenArtifact where a file is missing, broken or does not fit the other.
     """
     record = read_json(folder / RECORD)
-    return load_net(folder / WEIGHTS, backbone_ref(record["backbone"]), len(record["classes"])), record
+    return load_net(folder / WEIGHTS, record), record
 
 
 def restore(module: nn.Module, weights: Path) -> None:
@@ -63,8 +80,10 @@ def count_parameters(net: nn.Module) -> tuple[int, int]:
     return frozen, sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
-def fresh_net(backbone: Backbone, classes: int, dropout: float, seed: int) -> TransferNet:
+def fresh_net(backbone: Backbone, head: Head, seed: int) -> TransferNet:
     """`backbone` with a new head, whose random weights depend on `seed` alone."""
+    backbone.tap(head.feature_stages)
+    set_stochastic_depth(backbone.network, head.stochastic_depth)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TransferNet(backbone, classes, dropout)
+        return TransferNet(backbone, head.classes, head.dropout, head.kind)

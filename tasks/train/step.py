@@ -1,134 +1,116 @@
 """The train stage: the candidate by the chosen strategy, and the same network from scratch as its control."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from tasks.augment.policy import load_policy
-from tasks.backbone.features import Rows, cached_features
-from tasks.backbone.network import TransferNet
-from tasks.backbone.weights import backbone_ref, build_backbone, build_network
+from tasks.backbone.weights import backbone_ref
 from tasks.bias.gate import require_open
 from tasks.contracts.params import TrainParams
-from tasks.contracts.prepared import Pixels, open_checked
+from tasks.contracts.prepared import open_checked
 from tasks.contracts.progress import say
-from tasks.contracts.records import BackboneRef, ModelRecord, read_json
+from tasks.contracts.records import Attempt, ModelRecord, read_json
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
-from tasks.train.data import FeatureBatches, ImageBatches, Samples, load_samples
-from tasks.train.loop import Fitted, Recipe, choose_device, fit
-from tasks.train.model import count_parameters, fresh_net, save_model
-from tasks.train.strategies import (
-    BACKBONE_RATE,
-    FeatureExtraction,
-    Scratch,
-    Strategy,
-    fingerprint,
-    freeze,
-    frozen_modules,
-    make_strategy,
-    parameter_groups,
-    require_unmoved,
-)
+from tasks.train.data import load_samples
+from tasks.train.forward import choose_device
+from tasks.train.loop import Recipe
+from tasks.train.model import Head, count_parameters, save_model
+from tasks.train.strategies import FeatureExtraction, FineTuning, Scratch, Strategy
+from tasks.train.transfer import Task, Transferred, rank, transfer
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Accuracy on val of the candidate and of its control, at their best epochs."""
+    """How the candidate and its control did on val."""
 
-    candidate: float
-    scratch: float
-
-
-@dataclass(frozen=True)
-class _Task:
-    ws: Workspace
-    params: TrainParams
-    seed: int
-    backbone: BackboneRef
-    classes: tuple[str, ...]
-    train: Samples
-    val: Samples
-    pixels: Pixels
+    candidate: Attempt
+    scratch: Attempt
 
 
 def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
-    """Write `models/candidate` and `models/scratch`.
+    """Write `models/candidate` and `models/scratch`. A run that was killed goes on where it was.
 
-    Raises GateRefused, BadData (an empty split, a loss that is no number), BrokenArtifact (weights).
+    Raises GateRefused, BadUsage (frozen stages, a column), BadData (an empty split, a loss that is no number),
+    BadEnvironment (device, memory) and BrokenArtifact (weights).
     """
     require_open(ws.gate)
+    task, classes = _task(ws, params, seed)
+    scratch = Scratch()
+    wanted = strategies_of(params)
+    found = {strategy.name: transfer(task, strategy) for strategy in dict.fromkeys((*wanted, scratch))}
+    attempts = tuple(found[strategy.name].on_val for strategy in wanted)
+    best = max(attempts, key=rank)
+    if len(attempts) > 1:
+        said = ", ".join(f"{attempt.strategy} {attempt.val_accuracy:.3f}" for attempt in attempts)
+        say(f"accuracy on val: {said}; {best.strategy} is the candidate")
+    compared = attempts if len(attempts) > 1 else ()
+    for folder, name in ((ws.candidate, best.strategy), (ws.scratch, scratch.name)):
+        _save(folder, task, found[name], (classes, compared if folder == ws.candidate else ()))
+    shutil.rmtree(ws.checkpoints, ignore_errors=True)
+    return Trained(best, found[scratch.name].on_val)
+
+
+def strategies_of(params: TrainParams) -> tuple[Strategy, ...]:
+    """The strategies that are to be tried; of several, the best on val becomes the candidate."""
+    tuned = params.fine_tuning.model_dump(exclude={"batch_norm"})
+    of_name: dict[str, Strategy] = {
+        "feature_extraction": FeatureExtraction(),
+        "fine_tuning": FineTuning(**tuned, norms_adapt=params.fine_tuning.batch_norm == "adapt"),
+        "scratch": Scratch(),
+    }
+    return tuple(of_name.values()) if params.strategy == "auto" else (of_name[params.strategy],)
+
+
+def recipe_of(params: TrainParams, seed: int) -> Recipe:
+    """How the params say to train."""
+    shared = Recipe.__dataclass_fields__.keys() & TrainParams.model_fields.keys() - {"device"}
+    chosen = {name: getattr(params, name) for name in shared}
+    return Recipe(**chosen, seed=seed, device=choose_device(params.device))
+
+
+def _task(ws: Workspace, params: TrainParams, seed: int) -> tuple[Task, tuple[str, ...]]:
     checked, pixels = open_checked(ws)
     classes = tuple(sorted(usable(checked, "train")["label"].unique()))
-    train, val = (load_samples(checked, ws.weights, split, classes) for split in ("train", "val"))
-    backbone = backbone_ref(read_json(ws.selection)["chosen"])
-    task = _Task(ws, params, seed, backbone, classes, train, val, pixels)
-    candidate = _train(task, make_strategy(params), ws.candidate)
-    scratch = _train(task, Scratch(), ws.scratch)
-    return Trained(candidate, scratch)
-
-
-def _train(task: _Task, strategy: Strategy, folder: Path) -> float:
-    say(f"{strategy.name}: {task.backbone.name}, {len(task.train):,} images, {len(task.classes)} classes")
-    backbone = (
-        build_network(task.backbone, task.seed)
-        if isinstance(strategy, Scratch)
-        else build_backbone(task.backbone, task.ws.root)
+    train, val = (load_samples(checked, ws.weights, split, classes, params.group_by) for split in ("train", "val"))
+    task = Task(
+        root=ws.root,
+        cache=ws.cache,
+        checkpoints=ws.checkpoints,
+        backbone=backbone_ref(read_json(ws.selection)["chosen"]),
+        head=Head(len(classes), params.head, params.feature_stages, params.dropout, params.stochastic_depth),
+        train=train,
+        val=val,
+        pixels=pixels,
+        policy=load_policy(ws.augmentation),
+        recipe=recipe_of(params, seed),
+        workers=params.workers,
+        views=params.views,
     )
-    net = fresh_net(backbone, len(task.classes), task.params.dropout, task.seed)
-    frozen = frozen_modules(net, strategy)
-    net.train()
-    freeze(frozen)
-    before = fingerprint(frozen)
-    fitted = _fit(task, strategy, net)
-    require_unmoved(before, fingerprint(frozen))
-    frozen_count, trained_count = count_parameters(net)
+    return task, classes
+
+
+def _save(folder: Path, task: Task, found: Transferred, said: tuple[tuple[str, ...], tuple[Attempt, ...]]) -> None:
+    classes, compared = said
+    frozen, trained = count_parameters(found.net)
     record = ModelRecord(
         backbone=task.backbone,
-        classes=task.classes,
-        strategy=strategy.name,
-        frozen_stages=getattr(strategy, "frozen_stages", 0),
-        frozen_parameters=frozen_count,
-        trained_parameters=trained_count,
-        best_epoch=fitted.best_epoch,
-        history=fitted.history,
-        seed=task.seed,
+        classes=classes,
+        strategy=found.on_val.strategy,
+        head=task.head.kind,
+        feature_stages=task.head.feature_stages,
+        frozen_parameters=frozen,
+        trained_parameters=trained,
+        frozen_sha256=found.frozen_sha256 if frozen else "",
+        towards_tuned=found.towards_tuned,
+        best_epoch=found.fitted.best_epoch,
+        history=found.fitted.history,
+        seed=task.recipe.seed,
         train_images=len(task.train),
         prepared_px=task.pixels.shape[1],
+        compared=compared,
     )
-    save_model(folder, net, record)
-    return fitted.history[fitted.best_epoch - 1].val_accuracy
-
-
-def _fit(task: _Task, strategy: Strategy, net: TransferNet) -> Fitted:
-    params = task.params
-    recipe = Recipe(
-        params.epochs,
-        params.batch_size,
-        params.learning_rate,
-        params.label_smoothing,
-        params.patience,
-        task.seed,
-        choose_device(params.device),
-    )
-    rate = 1.0 if isinstance(strategy, Scratch) else BACKBONE_RATE[task.backbone.source]
-    groups = parameter_groups(net, rate, params.weight_decay)
-    if isinstance(strategy, FeatureExtraction):
-        train, val = (_features(task, net, part) for part in (task.train, task.val))
-        return fit(net.head, groups, train, val, recipe)
-    policy = load_policy(task.ws.augmentation)
-    return fit(
-        net,
-        groups,
-        ImageBatches(task.train, task.pixels, task.backbone, policy),
-        ImageBatches(task.val, task.pixels, task.backbone),
-        recipe,
-    )
-
-
-def _features(task: _Task, net: TransferNet, samples: Samples) -> FeatureBatches:
-    rows = cached_features(net.backbone, task.backbone, Rows(task.pixels, samples.rows), samples.sha256, task.ws.cache)
-    return FeatureBatches(samples, torch.from_numpy(rows))
+    save_model(folder, found.net, record)

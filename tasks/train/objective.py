@@ -1,0 +1,47 @@
+"""What is minimised: cross-entropy by sample, weighted by sample or by the worst groups."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.train.data import Batch
+
+
+def losses(logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
+    """Cross-entropy of each sample in nats, (batch,), on the device of `logits`; of mixed inputs, shared."""
+    own = _cross_entropy(logits, batch.targets, label_smoothing)
+    if batch.partners is None or batch.shares is None:
+        return own
+    shares = batch.shares.to(logits.device)
+    return shares * own + (1 - shares) * _cross_entropy(logits, batch.partners, label_smoothing)
+
+
+def sample_weights(batch: Batch, group_weights: tuple[float, ...]) -> Tensor:
+    """What each sample counts, (batch,), adding up to 1: its own weight, or its share of what its group counts."""
+    if not group_weights:
+        return batch.weights / batch.weights.sum()
+    shares = torch.tensor(group_weights)[batch.groups] / torch.bincount(batch.groups)[batch.groups]
+    weights = batch.weights * shares
+    return weights / weights.sum()
+
+
+def next_group_weights(
+    group_weights: tuple[float, ...], groups: Tensor, sample_losses: Tensor, rate: float
+) -> tuple[float, ...]:
+    """The groups' weights after a step: those with a great loss count more from now on.
+
+    Online group DRO, Sagawa et al., 2020, algorithm 1, with the weights of the step before in the step's own loss.
+    """
+    if not group_weights:
+        return ()
+    means = torch.zeros(len(group_weights), dtype=torch.float64)
+    counts = torch.bincount(groups, minlength=len(group_weights))
+    means.index_add_(0, groups, sample_losses.double())
+    raised = torch.tensor(group_weights, dtype=torch.float64) * torch.exp(rate * means / counts.clamp(min=1))
+    return tuple((raised / raised.sum()).tolist())
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    return functional.cross_entropy(
+        logits, targets.to(logits.device), reduction="none", label_smoothing=label_smoothing
+    )
