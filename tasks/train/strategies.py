@@ -11,8 +11,9 @@ from typing import TypedDict
 from torch import nn
 from torch.nn import Parameter
 
-from tasks.backbone.features import state_sha256
 from tasks.backbone.network import TransferNet
+from tasks.backbone.stages import freeze as freeze
+from tasks.backbone.stages import own_state
 from tasks.contracts.errors import BadUsage, GraftError
 from tasks.contracts.params import TrainParams
 
@@ -60,13 +61,13 @@ def make_strategy(params: TrainParams) -> Strategy:
 
 
 def frozen_modules(net: TransferNet, strategy: Strategy) -> list[nn.Module]:
-    """The modules whose parameters and buffers must not move.
+    """The modules whose own parameters and buffers must not move, to be taken one by one.
 
     Raises BadUsage where more stages are to be frozen than the backbone has.
     """
     match strategy:
         case FeatureExtraction():
-            return [net.backbone]
+            return list(net.backbone.modules())
         case FineTuning(frozen_stages=upto):
             if upto > len(net.backbone.stages):
                 raise BadUsage(
@@ -76,12 +77,6 @@ def frozen_modules(net: TransferNet, strategy: Strategy) -> list[nn.Module]:
             return list(net.backbone.stage_modules(upto))
         case Scratch():
             return []
-
-
-def freeze(modules: Iterable[nn.Module]) -> None:
-    """No gradient for their parameters, and evaluation mode, without which batch-norm statistics still move."""
-    for module in modules:
-        module.eval().requires_grad_(False)
 
 
 def parameter_groups(net: TransferNet, rate: float, weight_decay: float) -> list[ParameterGroup]:
@@ -102,8 +97,13 @@ def parameter_groups(net: TransferNet, rate: float, weight_decay: float) -> list
 
 
 def fingerprint(modules: Iterable[nn.Module]) -> str:
-    """A hash of every parameter and buffer, batch-norm statistics included."""
-    return hashlib.sha256("".join(state_sha256(module) for module in modules).encode()).hexdigest()
+    """A hash of every parameter and buffer that one of them owns itself, batch-norm statistics included."""
+    digest = hashlib.sha256()
+    for module in modules:
+        for name, tensor in own_state(module):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def require_unmoved(before: str, after: str) -> None:
