@@ -1,6 +1,6 @@
-# Five words: setup, demo, check, test, bench. `make lock` resolves the dependencies anew.
+# Six words: setup, demo, check, test, slow, bench. `make lock` resolves the dependencies anew.
 SHELL := /bin/bash
-.PHONY: setup demo check test bench lock
+.PHONY: setup demo check test slow bench lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,7 +28,10 @@ check: setup
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/pytest --cov
+	$(BIN)/pytest --cov -m "not slow"
+
+slow: setup
+	$(BIN)/pytest -m slow
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -27,7 +27,7 @@ from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import progress, say
 from tasks.contracts.records import BackboneRef
 
-CODE = 1  # raised when features change: another pooling, another resize
+CODE = 2  # raised when features change: another pooling, another resize
 BATCH = {"cpu": 32, "cuda": 256}
 _SHARD_ROWS = 1024  # so much is lost at most when a run is killed
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from tasks.backbone.catalog import Entry, find_entry, layout_width, weights_folder
 from tasks.backbone.download import fetch, is_offline, require_promised
 from tasks.backbone.layouts import resnet18
-from tasks.backbone.network import Backbone, find_head
+from tasks.backbone.network import Backbone
+from tasks.backbone.stages import find_head
 from tasks.contracts.errors import BrokenArtifact, one_line
 from tasks.contracts.files import sha256_of
 from tasks.contracts.records import BackboneRef

@@ -79,7 +79,7 @@ def test_early_stopping_ends_the_run():
 
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not():
-    first, second, other = (fingerprint([trained(Scratch(), seed=seed)[0]]) for seed in (0, 0, 1))
+    first, second, other = (fingerprint(trained(Scratch(), seed=seed)[0].modules()) for seed in (0, 0, 1))
     assert first == second != other
 
 
@@ -89,7 +89,7 @@ def test_frozen_stages_do_not_move_and_the_rest_does(upto):
     net, _ = trained(FineTuning(upto))
     frozen = FineTuning(upto)
     assert fingerprint(frozen_modules(net, frozen)) == fingerprint(frozen_modules(start, frozen))
-    assert fingerprint([net.backbone.network.layer4]) != fingerprint([start.backbone.network.layer4])
+    assert fingerprint(net.backbone.network.layer4.modules()) != fingerprint(start.backbone.network.layer4.modules())
     ours, theirs = (n.backbone.network.layer4[0].bn1.running_mean for n in (net, start))
     assert not torch.equal(ours, theirs)
 
@@ -124,10 +124,10 @@ def test_too_many_frozen_stages_names_the_stages_there_are():
 
 def test_moved_weights_are_refused():
     net = backbone()
-    before = fingerprint([net])
+    before = fingerprint(net.modules())
     net.network.bn1.running_mean += 1e-7
     with pytest.raises(GraftError, match="moved"):
-        require_unmoved(before, fingerprint([net]))
+        require_unmoved(before, fingerprint(net.modules()))
 
 
 def test_weight_decay_spares_norms_and_biases():
