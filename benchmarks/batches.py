@@ -5,22 +5,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.networks import DEFAULTS, SIDE_PX, Learner, learner, pictures, recipe
+from benchmarks.networks import DEFAULTS, SIDE_PX, Trial, pictures, recipe, trial
 from benchmarks.pictures import samples_of
 from benchmarks.timing import Ratio, compare, images_per_second, take_turns
 from tasks.augment.policy import make_policy
 from tasks.backbone.network import to_input
 from tasks.contracts.params import AugmentParams
 from tasks.train.data import ImageBatches, split_evenly
-from tasks.train.loop import fit, forward
-from tasks.train.strategies import FineTuning
+from tasks.train.forward import forward
+from tasks.train.loop import fit
+from tasks.train.strategies import FineTuning, parameter_groups
 
 TRAIN, VAL, EPOCHS, ROUNDS = 320, 16, 1, 3
 
 
 def ratios() -> list[Ratio]:
-    strategy = FineTuning(DEFAULTS.frozen_stages)
-    loaded, bare, pixels, settings = learner(strategy), learner(strategy), pictures(TRAIN + VAL), recipe(EPOCHS)
+    strategy = FineTuning(DEFAULTS.fine_tuning.frozen_stages)
+    loaded, bare, pixels, settings = trial(strategy), trial(strategy), pictures(TRAIN + VAL), recipe(EPOCHS)
     policy = make_policy(AugmentParams(policy="light"), SIDE_PX)
     train = ImageBatches(samples_of(pixels, 0, TRAIN), pixels, loaded.ref, policy)
     val = ImageBatches(samples_of(pixels, TRAIN, TRAIN + VAL), pixels, loaded.ref)
@@ -29,7 +30,7 @@ def ratios() -> list[Ratio]:
     bare.net.to(settings.device)
     costs = take_turns(
         {
-            "loaded": lambda _number: fit(loaded.net, loaded.ready(), train, val, settings),
+            "loaded": lambda _number: fit(loaded.whole(EPOCHS), train, val, settings),
             "bare": lambda _number: _bare(bare, inputs, targets, settings.device),
         },
         ROUNDS,
@@ -38,8 +39,9 @@ def ratios() -> list[Ratio]:
     return [compare("batches", images_per_second(TRAIN * EPOCHS), costs["loaded"], costs["bare"], meaning)]
 
 
-def _bare(of: Learner, inputs: Tensor, targets: Tensor, device: torch.device) -> None:
-    optimizer = torch.optim.AdamW([dict(group) for group in of.ready()], lr=DEFAULTS.learning_rate)
+def _bare(of: Trial, inputs: Tensor, targets: Tensor, device: torch.device) -> None:
+    groups = parameter_groups(of.whole(EPOCHS).parts, DEFAULTS.weight_decay)
+    optimizer = torch.optim.AdamW([dict(group) for group in groups], lr=DEFAULTS.learning_rate, fused=True)
     for _ in range(EPOCHS):
         for part in split_evenly(np.arange(len(targets)), DEFAULTS.batch_size):
             logits = forward(of.net, inputs[part], device)

@@ -4,14 +4,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 
-from benchmarks.networks import SIDE_PX, Learner, learner, pictures, recipe
+from benchmarks.networks import SIDE_PX, Trial, pictures, recipe, trial
 from benchmarks.pictures import picture, samples_of
 from benchmarks.timing import SECONDS, Ratio, compare, take_turns
 from tasks.backbone.features import Rows, cached_features
 from tasks.contracts.prepared import Pixels
-from tasks.train.data import FeatureBatches, ImageBatches, Samples
+from tasks.train.data import ImageBatches, RowBatches, Samples
 from tasks.train.loop import fit
 from tasks.train.strategies import FeatureExtraction
 
@@ -19,7 +18,7 @@ IMAGES, TRAIN, EPOCHS, ROUNDS, CHANGED = 300, 240, 20, 3, 0.05
 
 
 def ratios() -> list[Ratio]:
-    cached, plain, pixels = learner(FeatureExtraction()), learner(FeatureExtraction()), pictures(IMAGES)
+    cached, plain, pixels = trial(FeatureExtraction()), trial(FeatureExtraction()), pictures(IMAGES)
     altered = [_with_changes(pixels, number) for number in range(ROUNDS + 1)]
     with TemporaryDirectory() as folder:
         caches = Path(folder)
@@ -45,20 +44,19 @@ def ratios() -> list[Ratio]:
     ]
 
 
-def _head(of: Learner, pixels: Pixels, cache: Path) -> None:
-    def features(samples: Samples) -> FeatureBatches:
+def _head(of: Trial, pixels: Pixels, cache: Path) -> None:
+    def features(samples: Samples) -> RowBatches:
         rows = cached_features(of.net.backbone, of.ref, Rows(pixels, samples.rows), samples.sha256, cache)
-        return FeatureBatches(samples, torch.from_numpy(rows))
+        return RowBatches(samples, (rows,))
 
-    groups = of.ready()
+    of.whole(EPOCHS)
     train, val = (features(samples) for samples in _splits(pixels))
-    fit(of.net.head, groups, train, val, recipe(EPOCHS))
+    fit(of.head(), train, val, recipe(EPOCHS))
 
 
-def _naive(of: Learner, pixels: Pixels) -> None:
-    groups = of.ready()
+def _naive(of: Trial, pixels: Pixels) -> None:
     train, val = (ImageBatches(samples, pixels, of.ref) for samples in _splits(pixels))
-    fit(of.net, groups, train, val, recipe(EPOCHS))
+    fit(of.whole(EPOCHS), train, val, recipe(EPOCHS))
 
 
 def _splits(pixels: Pixels) -> tuple[Samples, Samples]:

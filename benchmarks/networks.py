@@ -1,6 +1,6 @@
 """The embedded network with a new head, and pixels and recipe for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,32 +11,37 @@ from tasks.backbone.weights import open_entry
 from tasks.contracts.params import TrainParams
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.records import BackboneRef
-from tasks.train.loop import Recipe, choose_device
-from tasks.train.model import fresh_net
-from tasks.train.strategies import ParameterGroup, Strategy, freeze, frozen_modules, parameter_groups
+from tasks.train.loop import Learner, Recipe
+from tasks.train.model import Head, fresh_net
+from tasks.train.settings import recipe_of
+from tasks.train.strategies import Strategy, parts_of, set_state, whole
 
 BACKBONE, SIDE_PX = "embedded/formula_resnet18", 64
 DEFAULTS = TrainParams()
 
 
 @dataclass(frozen=True)
-class Learner:
+class Trial:
     """A network that the same strategy may train again and again: its time does not depend on what it has learned."""
 
     net: TransferNet
     ref: BackboneRef
     strategy: Strategy
 
-    def ready(self) -> list[ParameterGroup]:
-        """Put every part into the mode it trains in; what the optimiser may move."""
-        self.net.train()
-        freeze(frozen_modules(self.net, self.strategy))
-        return parameter_groups(self.net, self.strategy, DEFAULTS.weight_decay)
+    def whole(self, epochs: int) -> Learner:
+        """The network with its parts, each in the mode it trains in."""
+        parts = parts_of(self.net, self.strategy, self.ref.source, epochs)
+        set_state(parts, 0)
+        return Learner(self.net, tuple(parts))
+
+    def head(self) -> Learner:
+        """The head alone."""
+        return Learner(self.net.head, tuple(whole("head", self.net.head)))
 
 
-def learner(strategy: Strategy) -> Learner:
+def trial(strategy: Strategy) -> Trial:
     backbone, ref = open_entry(find_entry(BACKBONE, weights_folder()), SIDE_PX)
-    return Learner(fresh_net(backbone, CLASSES, DEFAULTS.dropout, seed=0), ref, strategy)
+    return Trial(fresh_net(backbone, Head(CLASSES, dropout=DEFAULTS.dropout), seed=0), ref, strategy)
 
 
 def pictures(count: int) -> Pixels:
@@ -45,6 +50,4 @@ def pictures(count: int) -> Pixels:
 
 def recipe(epochs: int) -> Recipe:
     """The default training, but for its length, with a patience that no run uses up."""
-    p = DEFAULTS
-    device = choose_device(p.device)
-    return Recipe(epochs, p.batch_size, p.learning_rate, p.label_smoothing, epochs, seed=0, device=device)
+    return replace(recipe_of(DEFAULTS, seed=0), epochs=epochs, patience=epochs)

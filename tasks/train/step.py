@@ -14,10 +14,9 @@ from tasks.contracts.records import Attempt, ModelRecord, read_json
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.train.data import load_samples
-from tasks.train.forward import choose_device
-from tasks.train.loop import Recipe
 from tasks.train.model import Head, count_parameters, save_model
-from tasks.train.strategies import FeatureExtraction, FineTuning, Scratch, Strategy
+from tasks.train.settings import recipe_of, strategies_of
+from tasks.train.strategies import Scratch
 from tasks.train.transfer import Task, Transferred, rank, transfer
 
 VERSION = 2
@@ -52,24 +51,6 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
         _save(folder, task, found[name], (classes, compared if folder == ws.candidate else ()))
     shutil.rmtree(ws.checkpoints, ignore_errors=True)
     return Trained(best, found[scratch.name].on_val)
-
-
-def strategies_of(params: TrainParams) -> tuple[Strategy, ...]:
-    """The strategies that are to be tried; of several, the best on val becomes the candidate."""
-    tuned = params.fine_tuning.model_dump(exclude={"batch_norm"})
-    of_name: dict[str, Strategy] = {
-        "feature_extraction": FeatureExtraction(),
-        "fine_tuning": FineTuning(**tuned, norms_adapt=params.fine_tuning.batch_norm == "adapt"),
-        "scratch": Scratch(),
-    }
-    return tuple(of_name.values()) if params.strategy == "auto" else (of_name[params.strategy],)
-
-
-def recipe_of(params: TrainParams, seed: int) -> Recipe:
-    """How the params say to train."""
-    shared = Recipe.__dataclass_fields__.keys() & TrainParams.model_fields.keys() - {"device"}
-    chosen = {name: getattr(params, name) for name in shared}
-    return Recipe(**chosen, seed=seed, device=choose_device(params.device))
 
 
 def _task(ws: Workspace, params: TrainParams, seed: int) -> tuple[Task, tuple[str, ...]]:
