@@ -7,6 +7,7 @@ changes nothing in the result.
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,20 @@ class Run:
     position: Position
 
 
-class Checkpoint:
-    """The checkpoint of one training in a file; `key` says what decides the result, and another's is never read."""
+Watch = Callable[[Position], None]  # told of every step and of every epoch (`step` is 0 then); may raise to stop
 
-    def __init__(self, path: Path, key: dict[str, Any], seconds_between: float = SECONDS_BETWEEN) -> None:
+
+class Checkpoint:
+    """The checkpoint of one training in a file; `key` says what decides the result, and another's is never read.
+
+    `watch` is told where the training stands. What it raises leaves the training, and the last checkpoint in its file.
+    """
+
+    def __init__(
+        self, path: Path, key: dict[str, Any], seconds_between: float = SECONDS_BETWEEN, watch: Watch | None = None
+    ) -> None:
         self.path = path
+        self._watch = watch
         self._key = hashlib.sha256(json.dumps([LAYOUT, torch.__version__, key], sort_keys=True).encode()).hexdigest()
         self._seconds_between = seconds_between
         self._next = time.monotonic() + seconds_between
@@ -88,9 +98,11 @@ class Checkpoint:
         say(f"going on from epoch {run.position.epoch + 1}, batch {run.position.step + 1}")
 
     def write_if_due(self, run: Run, clock: Clock) -> None:
-        """Write where the last one is old enough for the time that writing takes."""
+        """Write where the last one is old enough for the time that writing takes; then tell who watches."""
         if time.monotonic() >= self._next:
             self.write(run, clock)
+        if self._watch:
+            self._watch(run.position)
 
     def write(self, run: Run, clock: Clock) -> None:
         """Write the state of now.

@@ -4,18 +4,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.augment.policy import load_policy
-from tasks.backbone.weights import backbone_ref
 from tasks.bias.gate import require_open
 from tasks.contracts.params import TrainParams
-from tasks.contracts.prepared import open_checked
 from tasks.contracts.progress import say
-from tasks.contracts.records import Attempt, ModelRecord, read_json
-from tasks.contracts.samples import usable
+from tasks.contracts.records import Attempt, ModelRecord
 from tasks.contracts.workspace import Workspace
-from tasks.train.data import load_samples
-from tasks.train.model import Head, count_parameters, save_model
-from tasks.train.settings import recipe_of, strategies_of
+from tasks.train.model import count_parameters, save_model
+from tasks.train.opening import open_task
+from tasks.train.settings import strategies_of
 from tasks.train.strategies import Scratch
 from tasks.train.transfer import Task, Transferred, rank, transfer
 
@@ -37,7 +33,7 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
     BadEnvironment (device, memory) and BrokenArtifact (weights).
     """
     require_open(ws.gate)
-    task, classes = _task(ws, params, seed)
+    task, classes = open_task(ws, params, seed)
     scratch = Scratch()
     wanted = strategies_of(params)
     found = {strategy.name: transfer(task, strategy) for strategy in dict.fromkeys((*wanted, scratch))}
@@ -51,27 +47,6 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
         _save(folder, task, found[name], (classes, compared if folder == ws.candidate else ()))
     shutil.rmtree(ws.checkpoints, ignore_errors=True)
     return Trained(best, found[scratch.name].on_val)
-
-
-def _task(ws: Workspace, params: TrainParams, seed: int) -> tuple[Task, tuple[str, ...]]:
-    checked, pixels = open_checked(ws)
-    classes = tuple(sorted(usable(checked, "train")["label"].unique()))
-    train, val = (load_samples(checked, ws.weights, split, classes, params.group_by) for split in ("train", "val"))
-    task = Task(
-        root=ws.root,
-        cache=ws.cache,
-        checkpoints=ws.checkpoints,
-        backbone=backbone_ref(read_json(ws.selection)["chosen"]),
-        head=Head(len(classes), params.head, params.feature_stages, params.dropout, params.stochastic_depth),
-        train=train,
-        val=val,
-        pixels=pixels,
-        policy=load_policy(ws.augmentation),
-        recipe=recipe_of(params, seed),
-        workers=params.workers,
-        views=params.views,
-    )
-    return task, classes
 
 
 def _save(folder: Path, task: Task, found: Transferred, said: tuple[tuple[str, ...], tuple[Attempt, ...]]) -> None:

@@ -1,7 +1,9 @@
 """A strategy carried out: from a backbone with its weights to a trained network."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from tasks.backbone.weights import build_backbone, build_network
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import say
 from tasks.contracts.records import Attempt, BackboneRef
-from tasks.train.checkpoint import SECONDS_BETWEEN, Checkpoint
+from tasks.train.checkpoint import SECONDS_BETWEEN, Checkpoint, Position
 from tasks.train.data import ImageBatches, RowBatches, Samples
 from tasks.train.forward import validate
 from tasks.train.loop import Fitted, Learner, Recipe, fit
@@ -54,6 +56,7 @@ class Task:
     workers: int = 1
     views: int = 0
     seconds_between: float = SECONDS_BETWEEN  # checkpoints
+    watch: Callable[[str, Position], None] | None = None  # told what is trained ("probe": a head) and where it stands
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def transfer(task: Task, strategy: Strategy) -> Transferred:
     set_state(parts, 0)
     before = fingerprint(parts)
     if isinstance(strategy, FeatureExtraction):
-        fitted = _probe(task, net)
+        fitted = train_head(task, net, head_batches(task, net))
     else:
         probed = _probed(task, net) if isinstance(strategy, FineTuning) and strategy.probe_first else {}
         fitted = _tune(task, net, strategy, parts)
@@ -101,9 +104,14 @@ def _network(task: Task, strategy: Strategy) -> TransferNet:
     return fresh_net(backbone, task.head, task.recipe.seed)
 
 
-def _probe(task: Task, net: TransferNet) -> Fitted:
-    """Train the head on features of the backbone as it is."""
-    train, val = (_features(task, net, samples) for samples in (task.train, task.val))
+def head_batches(task: Task, net: TransferNet) -> tuple[RowBatches, RowBatches]:
+    """Features of the backbone as it is, for training and for validation of a head."""
+    return _features(task, net, task.train), _features(task, net, task.val)
+
+
+def train_head(task: Task, net: TransferNet, batches: tuple[RowBatches, RowBatches]) -> Fitted:
+    """Train the head alone, in place, on what `head_batches` gave."""
+    train, val = batches
     learner = Learner(net.head, tuple(whole("head", net.head)))
     recipe = replace(task.recipe, mixup=0.0, cutmix=0.0)  # of images, not of features
     say(f"head: {len(task.train):,} images' features, {task.head.classes} classes")
@@ -112,7 +120,7 @@ def _probe(task: Task, net: TransferNet) -> Fitted:
 
 def _probed(task: Task, net: TransferNet) -> dict[str, Tensor]:
     """The weights with a head that has learned on frozen features."""
-    _probe(task, net)
+    train_head(task, net, head_batches(task, net))
     return {name: value.cpu().clone() for name, value in net.state_dict().items()}
 
 
@@ -168,4 +176,5 @@ def _checkpoint(task: Task, name: str, strategy: dict[str, Any]) -> Checkpoint:
         "threads": torch.get_num_threads(),
         "samples": digest.hexdigest(),
     }
-    return Checkpoint(task.checkpoints / f"{name}.safetensors", key, task.seconds_between)
+    watch = partial(task.watch, name) if task.watch else None
+    return Checkpoint(task.checkpoints / f"{name}.safetensors", key, task.seconds_between, watch)

@@ -23,6 +23,7 @@ HOMES = {  # a heavy or risky library -> the only places that may import it
     "cleanlab": ("tasks/quality/label_",),
     "simplejpeg": ("tasks/contracts/images.py",),
     "fsspec": ("tasks/ingest/remote.py",),
+    "optuna": ("tasks/tune/study.py",),
     "skimage": ("tasks/ingest/demo.py", "tasks/ingest/crops.py"),
 }
 
