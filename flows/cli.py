@@ -78,12 +78,8 @@ def parser() -> Parser:
     source.add_argument("--demo", action="store_true", help="real images that come with graft's libraries")
     init.set_defaults(command=commands.init)
 
-    run = add("run", help="bring every stage up to date, then register the model")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml first")
-    run.add_argument("--until", choices=STAGES, default=STAGES[-1], metavar="STAGE", help="stop after this stage")
-    run.add_argument("--force", choices=STAGES, metavar="STAGE", help="run this stage even if it is fresh")
-    run.add_argument("--offline", action="store_true", help="download nothing")
-    _json(run).set_defaults(command=commands.run)
+    _run(add("run", help="bring every stage up to date, then register the model"))
+    _tune(add("tune", help="search settings of training that do better on val"))
 
     _json(add("audit", help="ingest, quality and bias, without training")).set_defaults(command=commands.audit)
 
@@ -116,6 +112,21 @@ def parser() -> Parser:
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     _json(predict).set_defaults(command=commands.predict)
     return top
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml first")
+    command.add_argument("--until", choices=STAGES, default=STAGES[-1], metavar="STAGE", help="stop after this stage")
+    command.add_argument("--force", choices=STAGES, metavar="STAGE", help="run this stage even if it is fresh")
+    command.add_argument("--offline", action="store_true", help="download nothing")
+    _json(command).set_defaults(command=commands.run)
+
+
+def _tune(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--budget", metavar="TIME", help="such as 90s, 10m or 2h; default: 10m, or none with --trials")
+    command.add_argument("--trials", type=int, metavar="N", help="in all, those of earlier calls included")
+    command.add_argument("--apply", action="store_true", help="write the best settings into params.yaml")
+    _json(command).set_defaults(command=commands.tune)
 
 
 def _json(command: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -55,6 +55,15 @@ def run(arguments: Namespace) -> int:
         return _conclude(ws, outcomes, version, as_json=arguments.json)
 
 
+def tune(arguments: Namespace) -> int:
+    """Settings that do better on val, searched within a budget."""
+    from flows import tuning
+
+    limits = tuning.limits(arguments.budget, arguments.trials)
+    found = tuning.search(_ready(arguments), limits, apply=arguments.apply)
+    return _dump(asdict(found)) if arguments.json else _print(tuning.screen(found))
+
+
 def audit(arguments: Namespace) -> int:
     """Ingest, quality and bias; exit 1 where the gate does not pass."""
     from flows.stages import Outcome, only_run

@@ -57,6 +57,8 @@ class Workspace:
     cache = At(".graft/cache")
     prepared = At(".graft/cache/prepared")
     checkpoints = At(".graft/checkpoints")
+    trials = At(".graft/tuning")
+    tuning = At(".graft/tuning/tuning.json")  # what a search found is no output of a stage: it depends on the clock
 
 
 def find_workspace(given: Path | None) -> Workspace:

@@ -6,6 +6,7 @@ changes nothing in the result.
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -63,6 +64,7 @@ class Checkpoint:
     """The checkpoint of one training in a file; `key` says what decides the result, and another's is never read.
 
     `watch` is told where the training stands. What it raises leaves the training, and the last checkpoint in its file.
+    With infinite `seconds_between` nothing is written, at the end neither: for trainings shorter than a write.
     """
 
     def __init__(
@@ -109,6 +111,8 @@ class Checkpoint:
 
         Raises OSError where the disk is full; the last checkpoint then stays.
         """
+        if math.isinf(self._seconds_between):
+            return
         started = time.monotonic()
         with clock.of("write"), replacing(self.path) as part:
             tensors = {name: value.detach().cpu().contiguous() for name, value in _tensors(run)}

@@ -47,7 +47,7 @@ def parse_budget(text: str) -> float:
 def next_strategy(heads: Standing, fine: Standing, scratch: Standing, room: Room) -> str | None:
     """The strategy of the next trial, or None where nothing is left that fits.
 
-    Heads come first, then whole networks: fine-tuning, one trial of scratch, and from then on mostly the better of both.
+    Heads come first, then whole networks: fine-tuning, one trial of scratch, then mostly the better of both.
     """
     if room.trials < 1 or room.seconds <= 0:
         return None

@@ -60,6 +60,7 @@ class Study:
 
     def __init__(self, storage: Any, name: str, seed: int) -> None:
         self._seed, self._stream = seed, zlib.crc32(name.encode())  # strategies do not try the same points
+        self._past: list[Past] | None = None
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -71,12 +72,15 @@ class Study:
     def revive(self) -> int:
         """Mark what a dead process left as failed and put its settings first in the queue; returns how many.
 
+        One that died before all was proposed needs no queue: the same is proposed again.
         For the holder of the workspace's lock alone: then nobody else's trial is running.
         """
         left = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in left:
             self._study.tell(trial.number, state=TrialState.FAIL)
-            self._study.enqueue_trial(trial.params, user_attrs={"after": trial.number})
+            places = trial.params if _VALUES in trial.user_attrs else trial.system_attrs.get("fixed_params")
+            if places:
+                self._study.enqueue_trial(places)
         return len(left)
 
     def queue(self, places: dict[str, Value]) -> None:
@@ -100,6 +104,7 @@ class Study:
         proposal.trial.set_user_attr(_OUTCOME, asdict(outcome))
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
         self._study.tell(proposal.trial, value, state=state)
+        self._past = None
 
     def give_up(self, proposal: Proposal) -> None:
         """Mark a trial as failed: its settings are not judged by it."""
@@ -107,8 +112,10 @@ class Study:
 
     def past(self) -> list[Past]:
         """The trials that ended, by number."""
-        ended = (TrialState.COMPLETE, TrialState.PRUNED)
-        return [_past(trial) for trial in self._study.get_trials(deepcopy=False, states=ended)]
+        if self._past is None:
+            ended = (TrialState.COMPLETE, TrialState.PRUNED)
+            self._past = [_past(trial) for trial in self._study.get_trials(deepcopy=False, states=ended)]
+        return self._past
 
     def failed(self) -> int:
         """How many trials a process left behind."""
@@ -138,11 +145,12 @@ def open_studies(path: Path, names: Iterable[str], seed: int) -> dict[str, Study
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(path, timeout=_WAIT_S)  # given as it is: an address would trip over ? and # in a path
+        file = sqlite3.connect(path, timeout=_WAIT_S)  # given as it is: an address would trip over ? and # in a path
+        file.execute("PRAGMA synchronous=NORMAL")  # with the log below a killed process loses nothing
+        return file
 
     try:
         with closing(connect()) as file:
-            # one write for each change, and none that a killed process could leave half done
             file.execute("PRAGMA journal_mode=WAL")
         storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
         return {name: Study(storage, name, seed) for name in names}

@@ -1,5 +1,6 @@
 """One trial: trained as `graft run` would, watched, and stopped where going on is of no use."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -47,13 +48,18 @@ class Bench:
         """Of train and val; the cost of every head's trial but the first is its training alone."""
         return head_batches(self.task, self._net(self.task))
 
-    def train(self, params: Params, watch: Callable[[str, Position], None]) -> Attempt:
-        """Train with `params`, whose strategy is one; raises what `watch` raises and what `transfer` does."""
+    def train(self, params: Params, watch: Callable[[str, Position], None], *, keep: bool = False) -> Attempt:
+        """Train with `params`, whose strategy is one; raises what `watch` raises and what `transfer` does.
+
+        A head's training has a checkpoint only with `keep`.
+        """
         task = replace(self._task(params), watch=watch)
         (strategy,) = strategies_of(params.train)
         if not isinstance(strategy, FeatureExtraction):
             return transfer(task, strategy).on_val
         features = self.features
+        if not keep:
+            task = replace(task, seconds_between=math.inf)  # a head is trained sooner than written
         kept = train_head(task, self._net(task), features)
         best = kept.history[kept.best_epoch - 1]
         return Attempt(strategy.name, best.val_accuracy, best.val_loss)

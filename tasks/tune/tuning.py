@@ -99,7 +99,7 @@ class _Search:
         task = replace(tuning.task, checkpoints=tuning.folder / "checkpoints")
         self.bench = Bench(task, tuning.params)
         names = {strategy: f"{tuning.name}-{strategy}" for strategy in STRATEGIES}
-        opened = open_studies(tuning.folder / "tuning.db", names.values(), tuning.params.seed)
+        opened = open_studies(tuning.folder / "trials.db", names.values(), tuning.params.seed)
         self.studies = {strategy: opened[name] for strategy, name in names.items()}
         if revived := sum(study.revive() for study in self.studies.values()):
             say(f"{revived} trial that a killed run left is tried again")
@@ -130,18 +130,17 @@ class _Search:
         value = None
         try:
             with _hushed(strategy == HEADS):
-                attempt = self.bench.train(params, watcher)
+                attempt = self.bench.train(params, watcher, keep=is_present)
             outcome, value = watcher.outcome("finished", attempt), value_of_attempt(attempt, self._val_images)
         except Stopped as stopped:
             outcome = watcher.outcome(stopped.state)
             if is_present:
                 study.give_up(proposal)
                 raise BadUsage(_too_short(self.limits, outcome)) from None
-        except BadData as error:
+        except BadData:  # of a training, that its loss is no number
             if is_present:
                 study.give_up(proposal)
                 raise
-            say(f"{strategy}: {error}")
             outcome = watcher.outcome("diverged")
         study.close(proposal, outcome, value)
         self.head_seconds += outcome.seconds if strategy == HEADS else 0.0
