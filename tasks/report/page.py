@@ -14,6 +14,7 @@ from tasks.report import data, numbers, overview, results
 from tasks.report.changes import changes
 from tasks.report.charts import SHARE, STRENGTH, mark
 from tasks.report.sources import Sources, read_sources
+from tasks.report.tuned import tuned
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -93,6 +94,8 @@ def _views(sources: Sources) -> dict[str, Any]:
         views["composition"] = data.composition(sources.bias)
     if sources.augmentation is not None:
         views["changes"] = changes(sources.augmentation)
+    if sources.tuning is not None:
+        views["tuned"] = tuned(sources.tuning)
     if sources.training is not None:
         views["training_charts"] = results.training_charts(sources.training)
     if sources.evaluation is not None:

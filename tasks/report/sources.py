@@ -27,6 +27,7 @@ class Sources:
     selection: Report | None
     augmentation: Report | None
     training: Report | None
+    tuning: Report | None
     evaluation: Report | None
     bundle: Report | None
     checked: pd.DataFrame | None
@@ -49,6 +50,7 @@ def read_sources(ws: Workspace) -> Sources:
         selection=_report(ws.selection),
         augmentation=_report(ws.augmentation),
         training=_report(ws.candidate / "model.json"),
+        tuning=_tuning(ws),
         evaluation=_report(ws.evaluation),
         bundle=bundle,
         checked=checked,
@@ -65,6 +67,15 @@ def _outdated(ws: Workspace, bundle: Report) -> tuple[str, ...]:
     known = (ws.checked, ws.quality, ws.bias, ws.gate, ws.selection, ws.evaluation)
     names = {path.relative_to(ws.root).as_posix(): path for path in known if path.exists()}
     return tuple(name for name, path in names.items() if bundle["data"].get(name, sha256_of(path)) != sha256_of(path))
+
+
+def _tuning(ws: Workspace) -> Report | None:
+    """What a search found; `outdated` where the images are not those that it judged by."""
+    tuning = _report(ws.tuning)
+    if tuning is None:
+        return None
+    known = ws.checked.exists() and sha256_of(ws.checked) == tuning["checked_sha256"]
+    return {**tuning, "outdated": not known}
 
 
 def _report(path: Path) -> Report | None:

@@ -37,6 +37,7 @@ from tasks.contracts.records import (
 )
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import evaluate, select_test
+from tasks.tune.records import Importances, Outcome, Trial, TuningReport
 from tests.conftest import store_pixels
 
 PHOTOGRAPHS = (
@@ -104,6 +105,7 @@ def build_example(root: Path, recipe: Recipe) -> Workspace:
     data = {path.relative_to(root).as_posix(): sha256_of(path) for path in (ws.checked, ws.evaluation)}
     bundle = BundleRecord(asdict(model), {"input_px": 96}, evaluation.candidate.accuracy, data)
     write_record(ws.bundle / "bundle.json", bundle)
+    write_record(ws.tuning, tuning_report(recipe, sha256_of(ws.checked)))
     return ws
 
 
@@ -362,3 +364,38 @@ def evaluation_report(checked: pd.DataFrame, recipe: Recipe, rng: np.random.Gene
         return np.exp(1.4 * logits) / np.exp(1.4 * logits).sum(axis=1, keepdims=True)
 
     return evaluate(split, answer(2.4), answer(1.0), 500, 0)
+
+
+def tuning_report(recipe: Recipe, checked_sha256: str) -> TuningReport:
+    """20 trials of heads, 8 of fine-tuning of which 3 were stopped, 1 of scratch that was no number."""
+    rng, trials = np.random.default_rng(3), []
+    plan = ["fine_tuning", *["feature_extraction"] * 20, *["fine_tuning"] * 7, "scratch"]
+    for number, strategy in enumerate(plan):
+        settings = {"train.learning_rate": 0.002 * (number + 1), "train.weight_decay": 0.05, "train.dropout": 0.2}
+        if strategy == "fine_tuning":
+            settings |= {"train.fine_tuning.gradual": number % 2 == 0, "augment.policy": "light"}
+        state = "diverged" if strategy == "scratch" else "pruned" if number in (23, 25, 26) else "finished"
+        accuracy = 0.62 + 0.1 * (strategy == "fine_tuning") - 0.08 * (state == "pruned") + rng.normal(0, 0.02)
+        figures = (2, 1, round(accuracy, 4), 1.1) if state == "pruned" else (9, 4, round(accuracy, 4), 0.9)
+        outcome = Outcome(state, 3.5, *((0, None, None, None) if state == "diverged" else figures))
+        trials.append(Trial(number, strategy, settings, number == 0, outcome))
+    best = max((one for one in trials if one.outcome.state == "finished"), key=lambda one: one.outcome.val_accuracy)
+    share = "fANOVA, share of the variance of accuracy on val"
+    told = [("train.learning_rate", 0.71), ("train.weight_decay", 0.2), ("train.dropout", 0.09)]
+    return TuningReport(
+        study="graft-0123456789ab",
+        checked_sha256=checked_sha256,
+        val_images=224,
+        trials=tuple(trials),
+        present=0,
+        best=best.number,
+        settings=("train.learning_rate=0.044", "train.fine_tuning.gradual=true"),
+        importances=(
+            Importances("feature_extraction", 20, tuple(Statistic(k, v, 20, estimator=share) for k, v in told)),
+            Importances("fine_tuning", 5, tuple(Statistic(k, None, 5, status="too_small") for k, _ in told)),
+        ),
+        left_out=(LeftOut("more of fine_tuning", f"a trial takes 85 s, 20 s were left {recipe.hostile}", "more time"),),
+        interrupted=1,
+        seconds=590.0,
+        budget_s=600.0,
+    )

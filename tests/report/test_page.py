@@ -198,6 +198,28 @@ def test_a_model_older_than_the_data_is_said(build):
     )
 
 
+def test_tuning_says_what_was_tried_and_that_val_flatters(example, page):
+    section = example.page.read_text().split('id="tuning"')[1].split("</section>")[0]
+    trials = read_json(example.tuning)["trials"]
+    assert section.count('class="trial') == len(trials) - 1 + 3  # one has no accuracy; three are the legend's
+    assert section.count(" cut") == 3 + 1
+    assert len(re.findall(r"<tr( class=\"chosen\")?><th scope=\"row\"", section)) == len(trials)
+    text = page.text
+    assert "29 trials, each judged on the same 224 images of the validation split" in text
+    assert "--set train.fine_tuning.gradual=true" in text
+    assert "its accuracy flatters the best of them" in text
+    assert "learning rate 71.0 %" in text
+    assert "Not told: too few trials finished, or all did alike (n = 5)" in text
+    assert "more of fine_tuning: a trial takes 85 s" in text
+
+
+def test_a_search_on_older_images_is_said(build):
+    ws = build(images=60, quarantined=3)
+    assert "found on the old ones" not in Parsed(write_page(ws)).text
+    pd.read_parquet(ws.checked).iloc[:-1].to_parquet(ws.checked)
+    assert "found on the old ones" in Parsed(write_page(ws)).text
+
+
 def test_a_broken_report_is_an_error_and_leaves_the_old_page(build):
     ws = build(images=60, quarantined=3)
     before = write_page(ws).read_bytes()

@@ -1,0 +1,85 @@
+"""A sweep of a head's regulariser on cached features beside the frozen forward pass that each point would need."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.networks import BACKBONE, DEFAULTS
+from benchmarks.pictures import CLASSES, picture, samples_of
+from benchmarks.timing import SECONDS, Cost, Ratio, compare, take_turns
+from tasks.augment.policy import make_policy
+from tasks.backbone.catalog import find_entry, weights_folder
+from tasks.backbone.features import compute_features
+from tasks.backbone.weights import open_entry
+from tasks.contracts.params import AugmentParams, Params, TrainParams
+from tasks.contracts.prepared import Pixels
+from tasks.contracts.records import BackboneRef
+from tasks.train.model import Head
+from tasks.train.settings import recipe_of
+from tasks.train.transfer import Task
+from tasks.tune.space import with_values
+from tasks.tune.trials import Bench
+
+SIDE_PX, IMAGES, TRAIN, ROUNDS = 224, 300, 240, 3
+POINTS = tuple(float(decay) for decay in np.geomspace(1e-4, 1.0, 10))
+
+
+def ratios() -> list[Ratio]:
+    pixels = np.stack([picture(number, 0, (SIDE_PX, SIDE_PX)) for number in range(IMAGES)])
+    backbone, ref = open_entry(find_entry(BACKBONE, weights_folder()), SIDE_PX)
+    params = Params(train=TrainParams(strategy="feature_extraction", patience=DEFAULTS.epochs, device="cpu"))
+    with TemporaryDirectory() as folder:
+        bench = Bench(_task(Path(folder), ref, pixels, params), params)
+        costs = take_turns(
+            {
+                "sweep": lambda _number: _sweep(bench, params),
+                "pass": lambda _number: compute_features(backbone, ref, pixels),
+            },
+            ROUNDS,
+        )
+    epochs, points = params.train.epochs, len(POINTS)
+    per_point = [_times(cost, points) for cost in costs["pass"]]
+    per_epoch = [_times(cost, points * epochs) for cost in costs["pass"]]
+    task = f"{points} values of weight decay, {IMAGES} images of {SIDE_PX} px"
+    return [
+        compare(
+            "head sweep, pass a point",
+            SECONDS,
+            costs["sweep"],
+            per_point,
+            f"share of the cost of a frozen forward pass for each point alone, {task}; lower is better",
+        ),
+        compare(
+            "head sweep, pass an epoch",
+            SECONDS,
+            costs["sweep"],
+            per_epoch,
+            f"the same where each of {epochs} epochs makes its pass, as without cached features; lower is better",
+        ),
+    ]
+
+
+def _sweep(bench: Bench, params: Params) -> None:
+    for decay in POINTS:
+        bench.train(with_values(params, {"train.weight_decay": decay}), lambda _name, _position: None)
+
+
+def _task(folder: Path, ref: BackboneRef, pixels: Pixels, params: Params) -> Task:
+    return Task(
+        root=folder,
+        cache=folder / "cache",
+        checkpoints=folder / "checkpoints",
+        backbone=ref,
+        head=Head(CLASSES, dropout=params.train.dropout),
+        train=samples_of(pixels, 0, TRAIN),
+        val=samples_of(pixels, TRAIN, len(pixels)),
+        pixels=pixels,
+        policy=make_policy(AugmentParams(), SIDE_PX),
+        recipe=recipe_of(params.train, params.seed),
+    )
+
+
+def _times(cost: Cost, times: int) -> Cost:
+    """Measured once and multiplied: passes do not depend on each other."""
+    return Cost(cost.cpu * times, cost.wall * times)
