@@ -22,41 +22,36 @@ from tasks.tune.space import with_values
 from tasks.tune.trials import Bench
 
 SIDE_PX, IMAGES, TRAIN, ROUNDS = 224, 300, 240, 3
+PUBLISHED = BackboneRef(
+    "resnet18", "random", "resnet18", "", SIDE_PX, (0.5,) * 3, (0.25,) * 3, 0
+)  # as costly as trained
 POINTS = tuple(float(decay) for decay in np.geomspace(1e-4, 1.0, 10))
 
 
 def ratios() -> list[Ratio]:
     pixels = np.stack([picture(number, 0, (SIDE_PX, SIDE_PX)) for number in range(IMAGES)])
-    backbone, ref = open_entry(find_entry(BACKBONE, weights_folder()), SIDE_PX)
+    refs = (open_entry(find_entry(BACKBONE, weights_folder()), SIDE_PX)[1], PUBLISHED)
+    return [ratio for ref in refs for ratio in _of(ref, pixels)]
+
+
+def _of(ref: BackboneRef, pixels: Pixels) -> list[Ratio]:
     params = Params(train=TrainParams(strategy="feature_extraction", patience=DEFAULTS.epochs, device="cpu"))
     with TemporaryDirectory() as folder:
         bench = Bench(_task(Path(folder), ref, pixels, params), params)
         costs = take_turns(
             {
                 "sweep": lambda _number: _sweep(bench, params),
-                "pass": lambda _number: compute_features(backbone, ref, pixels),
+                "pass": lambda _number: compute_features(bench.backbone, ref, pixels),
             },
             ROUNDS,
         )
     epochs, points = params.train.epochs, len(POINTS)
-    per_point = [_times(cost, points) for cost in costs["pass"]]
-    per_epoch = [_times(cost, points * epochs) for cost in costs["pass"]]
-    task = f"{points} values of weight decay, {IMAGES} images of {SIDE_PX} px"
+    task = f"{points} values of weight decay, {IMAGES} images, {ref.network} at {ref.input_px} px"
+    each = f"share of the cost of a frozen forward pass in each of {epochs} epochs, {task}; lower is better"
+    once = "share of one such pass for each value, no training counted; lower is better"
     return [
-        compare(
-            "head sweep, pass a point",
-            SECONDS,
-            costs["sweep"],
-            per_point,
-            f"share of the cost of a frozen forward pass for each point alone, {task}; lower is better",
-        ),
-        compare(
-            "head sweep, pass an epoch",
-            SECONDS,
-            costs["sweep"],
-            per_epoch,
-            f"the same where each of {epochs} epochs makes its pass, as without cached features; lower is better",
-        ),
+        compare(f"{name}, {ref.network}", SECONDS, costs["sweep"], [_times(cost, n) for cost in costs["pass"]], meaning)
+        for name, n, meaning in (("head sweep", points * epochs, each), ("by one pass", points, once))
     ]
 
 

@@ -62,7 +62,7 @@ class TuningReport:
     settings: tuple[str, ...]
     importances: tuple[Importances, ...]
     left_out: tuple[LeftOut, ...]
-    interrupted: int  # trials that a dead process left and that were started again
+    interrupted: int  # trials that a killed process or the end of a budget left, and that were started again
     seconds: float  # of the last call
     budget_s: float | None
     findings: tuple[Finding, ...] = ()

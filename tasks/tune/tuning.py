@@ -50,6 +50,7 @@ class Tuning:
             hashlib.sha256(task.train.weights.tobytes()).hexdigest(),
             asdict(task.backbone),
             fixed_part(self.params),
+            str(task.recipe.device),
             [VERSION, self.code],
         ]
         return f"graft-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]}"
@@ -102,7 +103,7 @@ class _Search:
         opened = open_studies(tuning.folder / "trials.db", names.values(), tuning.params.seed)
         self.studies = {strategy: opened[name] for strategy, name in names.items()}
         if revived := sum(study.revive() for study in self.studies.values()):
-            say(f"{revived} trial that a killed run left is tried again")
+            say(f"a killed search left {revived} trial(s), tried again now")
 
     def left(self) -> float:
         return self.limits.seconds - (self.clock() - self.started)
@@ -121,6 +122,8 @@ class _Search:
         """One trial from proposal to end."""
         study, knobs = self.studies[strategy], space_of(strategy, self.tuning.params, self._stages(strategy))
         present = self._present(strategy)
+        if strategy == HEADS:
+            _ = self.bench.features  # made now: their cost is paid once, and is not that of a trial
         if not study.past():
             study.queue(places_of(knobs, present))
         proposal = study.propose(knobs, present)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def states(folder: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        with sqlite3.connect(path, timeout=30) as file:
+        with closing(sqlite3.connect(path, timeout=30)) as file:
             return [state for (state,) in file.execute("SELECT state FROM trials ORDER BY trial_id")]
     except sqlite3.OperationalError:
         return []  # the tables are not made yet
