@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.networks import BACKBONE, DEFAULTS
 from benchmarks.pictures import CLASSES, picture, samples_of
-from benchmarks.timing import SECONDS, Cost, Ratio, compare, take_turns
+from benchmarks.timing import Cost, Figure, Ratio, compare, take_turns
 from tasks.augment.policy import make_policy
 from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.features import compute_features
@@ -26,6 +26,7 @@ PUBLISHED = BackboneRef(
     "resnet18", "random", "resnet18", "", SIDE_PX, (0.5,) * 3, (0.25,) * 3, 0
 )  # as costly as trained
 POINTS = tuple(float(decay) for decay in np.geomspace(1e-4, 1.0, 10))
+PER_MINUTE = Figure("values/min", lambda seconds: 60 * len(POINTS) / seconds)
 
 
 def ratios() -> list[Ratio]:
@@ -47,10 +48,12 @@ def _of(ref: BackboneRef, pixels: Pixels) -> list[Ratio]:
         )
     epochs, points = params.train.epochs, len(POINTS)
     task = f"{points} values of weight decay, {IMAGES} images, {ref.network} at {ref.input_px} px"
-    each = f"share of the cost of a frozen forward pass in each of {epochs} epochs, {task}; lower is better"
-    once = "share of one such pass for each value, no training counted; lower is better"
+    each = f"beside a frozen forward pass in each of {epochs} epochs, {task}; higher is better"
+    once = "beside one such pass for each value, no training counted; higher is better"
     return [
-        compare(f"{name}, {ref.network}", SECONDS, costs["sweep"], [_times(cost, n) for cost in costs["pass"]], meaning)
+        compare(
+            f"{name}, {ref.network}", PER_MINUTE, costs["sweep"], [_times(cost, n) for cost in costs["pass"]], meaning
+        )
         for name, n, meaning in (("head sweep", points * epochs, each), ("by one pass", points, once))
     ]
 

@@ -34,7 +34,7 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    commands = ("init", "run", "audit", "stage", "status", "report", "backbones", "models", "predict")
+    commands = ("init", "run", "tune", "audit", "stage", "status", "report", "backbones", "models", "predict")
     assert all(f"\n    {command}" in shown for command in commands)
 
 
