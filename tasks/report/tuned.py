@@ -8,7 +8,7 @@ from tasks.report.numbers import count, decimal, percent, words
 from tasks.report.sources import Report
 
 _TONES = {"fine_tuning": "accent", "feature_extraction": "second", "scratch": "plain"}
-_STEP = 0.1  # of the axis of accuracy, whose ends are the next such steps
+_FINE, _COARSE = 10, 5  # steps of the axis of accuracy from 0 to 1: coarse where fine ones are too many
 _MOST_TICKS = 6
 MOST_TRIALS = 300
 
@@ -103,9 +103,8 @@ def course(tuning: Report) -> Course:
     """The chart of all trials that reached an epoch's end; the axis is cut to where they lie."""
     trials = [one for one in tuning["trials"] if one["outcome"]["val_accuracy"] is not None]
     accuracies = [one["outcome"]["val_accuracy"] for one in trials]
-    low, high = math.floor(min(accuracies) / _STEP) * _STEP, math.ceil(max(accuracies) / _STEP) * _STEP
-    high = max(high, low + _STEP)
-    up, across = Axis(low, high, "percent"), Axis(0, max(1, tuning["trials"][-1]["number"]), "count")
+    levels = _levels(min(accuracies), max(accuracies))
+    up, across = Axis(levels[0], levels[-1], "percent"), Axis(0, max(1, tuning["trials"][-1]["number"]), "count")
 
     def top(accuracy: float) -> float:
         return round(100 - up.at(accuracy), 2)
@@ -115,8 +114,6 @@ def course(tuning: Report) -> Course:
         accuracy = one["outcome"]["val_accuracy"]
         if one["outcome"]["state"] == "finished" and (not record or top(accuracy) < record[-1][1]):
             record += [(across.at(one["number"]), y) for y in (*(y for _, y in record[-1:]), top(accuracy))]
-    steps = round((high - low) / _STEP)
-    every = math.ceil(steps / _MOST_TICKS)
     numbers = sorted({round(i * across.high / _MOST_TICKS) for i in range(_MOST_TICKS + 1)})
     present, best = (tuning["trials"][tuning[which]]["outcome"]["val_accuracy"] for which in ("present", "best"))
     return Course(
@@ -135,9 +132,20 @@ def course(tuning: Report) -> Course:
         record=(*record, (100.0, record[-1][1])),
         present=top(present),
         across=tuple(Tick(across.at(number), str(number)) for number in numbers),
-        up=tuple(Tick(top(low + i * _STEP), f"{100 * (low + i * _STEP):.0f} %") for i in range(0, steps + 1, every)),
+        up=tuple(Tick(top(level), f"{100 * level:.0f} %") for level in levels),
         strategies=tuple((name, tone) for name, tone in _TONES.items() if any(t["strategy"] == name for t in trials)),
     )
+
+
+def _levels(least: float, most: float) -> tuple[float, ...]:
+    """Round accuracies, at least two, from just below the least to just above the greatest."""
+    for steps in (_FINE, _COARSE):
+        low, high = math.floor(least * steps + 1e-9), math.ceil(most * steps - 1e-9)
+        if high - low <= _MOST_TICKS:
+            break
+    high = max(high, 1)
+    low = min(low, high - 1)
+    return tuple(step / steps for step in range(low, high + 1))
 
 
 def _weights(one: Report) -> Weights:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from tasks.contracts.errors import BadData, BadUsage
 from tasks.contracts.params import Params
@@ -227,12 +228,13 @@ class _Search:
 
 
 def _cost_s(past: list[Past]) -> float | None:
-    """Seconds that the next whole trial of a strategy takes: those of the longest, or what one was expected to take.
+    """Seconds that the next whole trial of a strategy takes: those that are usual, or what one was expected to take.
 
-    Trials usually stop early, so the pace times all epochs counts only until one has finished.
+    Trials usually stop early, so the pace times all epochs counts only until one has finished. One that takes longer
+    than is usual is stopped at the deadline.
     """
     finished = [one.outcome.seconds for one in past if one.value is not None]
-    return max(finished) if finished else max((one.outcome.expected_s or 0.0 for one in past), default=0.0) or None
+    return median(finished) if finished else max((one.outcome.expected_s or 0.0 for one in past), default=0.0) or None
 
 
 def _too_short(limits: Limits, outcome: Outcome) -> str:

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.report.charts import SHARE, Axis, axis_for, line_chart, mark
+from tasks.report.tuned import _levels
 
 
 def statistic(value, low=None, high=None):
@@ -60,3 +61,17 @@ def test_ticks_are_few_rise_and_reach_the_largest_value(most):
     assert places == sorted(places, reverse=True)
     assert chart.lines[0].points[0][1] >= 0
     assert float(chart.up[-1].text) >= most * 0.999
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "levels"),
+    [
+        (0.61, 0.78, (0.6, 0.7, 0.8)),
+        (0.3, 0.7, (0.3, 0.4, 0.5, 0.6, 0.7)),
+        (0.1, 0.76, (0.0, 0.2, 0.4, 0.6, 0.8)),
+        (1.0, 1.0, (0.9, 1.0)),
+        (0.0, 0.0, (0.0, 0.1)),
+    ],
+)
+def test_an_axis_of_accuracy_by_hand(least, most, levels):
+    assert _levels(least, most) == pytest.approx(levels)
