@@ -26,7 +26,7 @@ from tasks.tune.space import Choice, Count, Knob, Value, place_of, value_at
 
 _RANDOM_FIRST = 8  # proposals before the estimator has enough to go by
 _PRUNED_BY = 4  # finished trials before one can be behind them
-_WARM_UP = 2  # epochs in which no trial is stopped
+_WARM_UP = 0.25  # of the epochs, in which no trial is stopped: what thaws by and by starts slowly
 LEAST_FOR_IMPORTANCE = 16  # finished trials; fANOVA (Hutter et al., 2014) on fewer follows single trials
 _WAIT_S = 60.0  # for another reader of the file
 _OUTCOME, _VALUES = "outcome", "values"
@@ -58,7 +58,7 @@ class Proposal:
 class Study:
     """The trials of one strategy."""
 
-    def __init__(self, storage: Any, name: str, seed: int) -> None:
+    def __init__(self, storage: Any, name: str, seed: int, epochs: int) -> None:
         self._seed, self._stream = seed, zlib.crc32(name.encode())  # strategies do not try the same points
         self._past: list[Past] | None = None
         self._study = optuna.create_study(
@@ -66,7 +66,7 @@ class Study:
             study_name=name,
             direction="maximize",
             load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(_PRUNED_BY, _WARM_UP),
+            pruner=optuna.pruners.MedianPruner(_PRUNED_BY, round(_WARM_UP * epochs)),
         )
 
     def revive(self) -> int:
@@ -136,8 +136,8 @@ class Study:
         return Importances(strategy, n, shares)
 
 
-def open_studies(path: Path, names: Iterable[str], seed: int) -> dict[str, Study]:
-    """The studies of these names in the file at `path`, made where they are not there.
+def open_studies(path: Path, names: Iterable[str], seed: int, epochs: int) -> dict[str, Study]:
+    """The studies of these names in the file at `path`, made where they are not there; a trial has so many epochs.
 
     Raises BrokenArtifact where the file is no database.
     """
@@ -153,7 +153,7 @@ def open_studies(path: Path, names: Iterable[str], seed: int) -> dict[str, Study
         with closing(connect()) as file:
             file.execute("PRAGMA journal_mode=WAL")
         storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
-        return {name: Study(storage, name, seed) for name in names}
+        return {name: Study(storage, name, seed, epochs) for name in names}
     except (sqlite3.DatabaseError, RuntimeError, optuna.exceptions.StorageInternalError) as error:
         raise BrokenArtifact(f"{path} is no study of trials ({error}); move it away and tune anew") from None
 

@@ -101,7 +101,8 @@ class _Search:
         task = replace(tuning.task, checkpoints=tuning.folder / "checkpoints")
         self.bench = Bench(task, tuning.params)
         names = {strategy: f"{tuning.name}-{strategy}" for strategy in STRATEGIES}
-        opened = open_studies(tuning.folder / "trials.db", names.values(), tuning.params.seed)
+        params = tuning.params
+        opened = open_studies(tuning.folder / "trials.db", names.values(), params.seed, params.train.epochs)
         self.studies = {strategy: opened[name] for strategy, name in names.items()}
         if revived := sum(study.revive() for study in self.studies.values()):
             say(f"a killed search left {revived} trial(s), tried again now")

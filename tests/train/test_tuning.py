@@ -217,18 +217,18 @@ def test_the_best_settings_go_into_params_yaml_and_leave_its_comments(tmp_path):
 def test_a_file_that_is_no_study_is_said(tmp_path):
     (tmp_path / "trials.db").write_bytes(b"not a database" * 100)
     with pytest.raises(BrokenArtifact, match="move it away"):
-        open_studies(tmp_path / "trials.db", ["a"], 0)
+        open_studies(tmp_path / "trials.db", ["a"], 0, 3)
 
 
 def test_a_study_lies_under_any_path(tmp_path):
     path = tmp_path / "50% ?#& ü" / "trials.db"
-    open_studies(path, ["a"], 0)["a"].queue({"x": 0.5})
+    open_studies(path, ["a"], 0, 3)["a"].queue({"x": 0.5})
     assert path.is_file()
 
 
 def test_importances_of_few_trials_are_not_told_and_of_many_they_are(tmp_path):
     knobs = (Range("strong", 0.0, 1.0), Range("weak", 0.0, 1.0))
-    study = open_studies(tmp_path / "trials.db", ["a"], 0)["a"]
+    study = open_studies(tmp_path / "trials.db", ["a"], 0, 3)["a"]
     for count in range(20):
         proposal = study.propose(knobs, {"strong": 0.5, "weak": 0.5})
         study.close(proposal, Outcome("finished", 1.0), proposal.values["strong"] + 0.01 * proposal.values["weak"])
