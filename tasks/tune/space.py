@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tasks.contracts.errors import BadUsage
 from tasks.contracts.params import Params
 
 Value = bool | int | float | str
@@ -74,13 +75,18 @@ TUNED = frozenset({STRATEGY, POLICY, _FROZEN, *(knob.key for knob in (*_OF_HEADS
 
 
 def space_of(strategy: str, params: Params, stages: int) -> tuple[Knob, ...]:
-    """What is varied under `strategy`, for a backbone of so many stages; every present value is within its range."""
+    """What is varied under `strategy`, for a backbone of so many stages; every present value is within its range.
+
+    Raises BadUsage where more stages are to be frozen than there are.
+    """
     if strategy == "feature_extraction":
         return tuple(_around(knob, value_of(params, knob.key)) for knob in _OF_HEADS)
     knobs = list(_OF_NETWORKS)
     if tunes_augmentation(params):
         knobs.append(Choice(POLICY, POLICIES))
     if strategy == "fine_tuning":
+        if params.train.fine_tuning.frozen_stages > stages:
+            raise BadUsage(f"{_FROZEN} is {params.train.fine_tuning.frozen_stages}, but there are {stages} stages")
         knobs += [Count(_FROZEN, 0, stages), *_OF_FINE_TUNING]
         if params.train.fine_tuning.interpolate:  # which needs the probe
             knobs = [knob for knob in knobs if knob.key != f"{_FINE}.probe_first"]

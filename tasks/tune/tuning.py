@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from tasks.contracts.errors import BadData, BadUsage
+from tasks.contracts.errors import BadData, BadUsage, GraftError
 from tasks.contracts.params import Params
 from tasks.contracts.progress import QUIET, say
 from tasks.contracts.records import Attempt
@@ -100,6 +100,8 @@ class _Search:
         self.head_seconds = 0.0
         task = replace(tuning.task, checkpoints=tuning.folder / "checkpoints")
         self.bench = Bench(task, tuning.params)
+        stages = len(self.bench.backbone.stages)
+        self.knobs = {strategy: space_of(strategy, tuning.params, stages) for strategy in STRATEGIES}
         names = {strategy: f"{tuning.name}-{strategy}" for strategy in STRATEGIES}
         params = tuning.params
         opened = open_studies(tuning.folder / "trials.db", names.values(), params.seed, params.train.epochs)
@@ -112,18 +114,15 @@ class _Search:
 
     def try_present(self, strategy: str) -> None:
         """Measure the present setting, unless it was."""
-        present = self._present(strategy)
         if self._was_measured(strategy):
             return
-        knobs = space_of(strategy, self.tuning.params, self._stages(strategy))
-        self.studies[strategy].queue(places_of(knobs, present))
+        self.studies[strategy].queue(places_of(self.knobs[strategy], self._present(strategy)))
         while not self._was_measured(strategy):
             self.try_one(strategy, is_present=True)
 
     def try_one(self, strategy: str, *, is_present: bool = False) -> None:
         """One trial from proposal to end."""
-        study, knobs = self.studies[strategy], space_of(strategy, self.tuning.params, self._stages(strategy))
-        present = self._present(strategy)
+        study, knobs, present = self.studies[strategy], self.knobs[strategy], self._present(strategy)
         if strategy == HEADS:
             _ = self.bench.features  # made now: their cost is paid once, and is not that of a trial
         if not study.past():
@@ -142,8 +141,8 @@ class _Search:
             if is_present:
                 study.give_up(proposal)
                 raise BadUsage(_too_short(self.limits, outcome)) from None
-        except BadData:  # of a training, that its loss is no number
-            if is_present:
+        except GraftError as error:
+            if is_present or not isinstance(error, BadData):  # which a training raises where its loss is no number
                 study.give_up(proposal)
                 raise
             outcome = watcher.outcome("diverged")
@@ -194,15 +193,11 @@ class _Search:
         return len(self.tuning.task.val)
 
     def _present(self, strategy: str) -> dict[str, Value]:
-        params = self.tuning.params
-        return {knob.key: value_of(params, knob.key) for knob in space_of(strategy, params, 0)}
+        return {knob.key: value_of(self.tuning.params, knob.key) for knob in self.knobs[strategy]}
 
     def _was_measured(self, strategy: str) -> bool:
         present = self._present(strategy)
         return any(past.values == present and past.value is not None for past in self.studies[strategy].past())
-
-    def _stages(self, strategy: str) -> int:
-        return len(self.bench.backbone.stages) if strategy == "fine_tuning" else 0
 
     def _watcher(self, strategy: str, judged: Proposal | None) -> Watcher:
         """Heads are not judged by the epoch: to ask takes longer than to train one."""

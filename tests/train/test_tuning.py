@@ -166,6 +166,26 @@ def test_a_trial_whose_loss_is_no_number_is_reported_and_the_present_one_is_an_e
         only(HEADS, tuning(tmp_path / "other"), Limits(trials=3))
 
 
+def test_an_error_that_is_not_of_the_settings_is_raised_and_does_not_stay(tmp_path, monkeypatch):
+    def broken(*_arguments):
+        raise BrokenArtifact("the weights have gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.tune.trials.train_head", broken)
+        with pytest.raises(BrokenArtifact, match="have gone"):
+            only(HEADS, tuning(tmp_path), Limits(trials=2))
+    assert states(tmp_path) == ["FAIL"]
+    assert len(only(HEADS, tuning(tmp_path), Limits(trials=2)).trials) == 2
+
+
+def test_more_frozen_stages_than_there_are_is_refused_before_a_trial(tmp_path):
+    asked = tuning(tmp_path)
+    deep = replace(asked, params=with_values(asked.params, {"train.fine_tuning.frozen_stages": 99}))
+    with pytest.raises(BadUsage, match="frozen_stages is 99, but there are 5 stages"):
+        tune(deep, Limits(trials=1))
+    assert states(tmp_path) == []
+
+
 def test_another_data_set_seed_or_fixed_setting_is_another_study(tmp_path):
     first = tuning(tmp_path)
     others = [
