@@ -27,7 +27,7 @@ class Backbone(nn.Module):
         if feature_stages < 1:
             raise ValueError(f"a backbone gives features of at least 1 stage, not of {feature_stages}")
         found = cut_head(network, input_px)
-        self.network = network
+        self.network, self.input_px = network, input_px
         self.stages, self.tail = found.stages, found.tail
         self.taps = found.taps[-feature_stages:]
         self.with_last = not self.taps or self.taps[-1].channels != found.width  # else the last tap is that vector
