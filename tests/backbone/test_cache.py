@@ -1,5 +1,6 @@
 """The cache of rows: bounded, shared by processes, and never wrong, whatever happens to its files."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -203,58 +204,61 @@ from pathlib import Path
 import numpy as np, torch
 torch.set_num_threads(1)
 from tasks.backbone import cache
-from tests.backbone.test_cache import REF, SIDE_PX
 from tasks.backbone.features import cached_rows
 from tasks.backbone.layouts import resnet18
-from tasks.backbone.network import Backbone, TransferNet
-from tasks.backbone.split import split
-root, upto, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-cache.LIMIT_BYTES = limit
+from tasks.backbone.network import Backbone
+from tasks.backbone.split import Trunk
+from tasks.contracts.records import BackboneRef
+root, side_px = Path(sys.argv[1]), int(sys.argv[2])
+ref = BackboneRef("tiny", "random", "resnet18-w8", "", side_px, (0.5,) * 3, (0.25,) * 3, 0)
 torch.manual_seed(0)
-trunk = split(TransferNet(Backbone(resnet18(8, 10), SIDE_PX), 3), upto, autocast=False)[0]
-cache.SHARD_BYTES = 16 * trunk.width * 4
-pixels = np.random.default_rng(0).integers(0, 256, (64, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+backbone = Backbone(resnet18(8, 10), side_px)
+pixels = np.random.default_rng(0).integers(0, 256, (64, side_px, side_px, 3), dtype=np.uint8)
 hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
 print("ready", flush=True)
-sys.stdin.readline()
-for _ in range(6):
-    rows = cached_rows(trunk, REF, pixels, hashes, root)
-    print(hashlib.sha256(rows[:].tobytes()).hexdigest(), flush=True)
-    del rows
+for line in sys.stdin:
+    upto, cache.LIMIT_BYTES = map(int, line.split())
+    trunk = Trunk(backbone, upto, autocast=False)
+    cache.SHARD_BYTES = 16 * trunk.width * 4
+    found = []
+    for _ in range(10):
+        rows = cached_rows(trunk, ref, pixels, hashes, root)
+        found.append(hashlib.sha256(rows[:].tobytes()).hexdigest())
+        del rows
+    print(*found, flush=True)
 """
 
 
-def together(root: Path, works: list[tuple[int, int]]) -> list[list[str]]:
-    """The hashes that as many processes print, all started at once by hand."""
-    code = [sys.executable, "-c", WORK, str(root)]
-    env = os.environ | {"GRAFT_QUIET": "1"}
-    pipe = subprocess.PIPE
-    running = [
-        subprocess.Popen([*code, *map(str, work)], stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=env)
-        for work in works
-    ]
+@pytest.fixture
+def workers(tmp_path):
+    """Two processes that wait for a line each: how many stages, and the limit of the cache that they share."""
+    code = [sys.executable, "-c", WORK, str(tmp_path / "shared"), str(SIDE_PX)]
+    pipe, quiet = subprocess.PIPE, os.environ | {"GRAFT_QUIET": "1"}
+    running = [subprocess.Popen(code, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=quiet) for _ in range(2)]
+    assert [one.stdout.readline() for one in running] == ["ready\n"] * 2
+    yield running
     for one in running:
-        assert one.stdout.readline() == "ready\n", one.stderr.read()
-    for one in running:
-        one.stdin.write("\n")
+        one.communicate(timeout=60)
+        assert one.returncode == 0
+
+
+def told(workers: list[subprocess.Popen], lines: list[str]) -> list[set[str]]:
+    """The different results that each process gets in ten rounds."""
+    for one, line in zip(workers, lines, strict=True):
+        one.stdin.write(line + "\n")
         one.stdin.flush()
-    outputs = [one.communicate(timeout=100) for one in running]
-    assert [one.returncode for one in running] == [0, 0], outputs
-    return [out.split() for out, _ in outputs]
+    return [set(one.stdout.readline().split()) for one in workers]
 
 
-def test_two_processes_fill_one_cache_with_equal_rows(tmp_path):
-    first, second = together(tmp_path, [(3, 10**9), (3, 10**9)])
-    assert set(first) == set(second)
-    assert len(set(first)) == 1
-
-
-def test_two_processes_that_evict_each_other_still_read_what_is_right(tmp_path):
+def test_two_processes_share_a_cache_and_evict_each_other_and_read_what_is_right(workers, pictures, tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         backbone = Backbone(resnet18(8, 10), SIDE_PX)
-    limit = round(1.3 * 64 * 4 * max(Trunk(backbone, upto, autocast=False).width for upto in (3, 4)))
-    alone = [together(tmp_path / f"alone{upto}", [(upto, 10**9), (upto, 10**9)])[0][0] for upto in (3, 4)]
-    for printed, expected in zip(together(tmp_path / "shared", [(3, limit), (4, limit)]), alone, strict=True):
-        assert set(printed) == {expected}
-    assert sum(path.stat().st_size for path in shards(tmp_path / "shared")) <= limit * 1.5
+    pixels, hashes = pictures(64, SIDE_PX)
+    trunks = [Trunk(backbone, upto, autocast=False) for upto in (3, 4)]
+    rows = [cached_rows(trunk, REF, pixels, hashes, tmp_path / "alone")[:] for trunk in trunks]
+    expected = [{hashlib.sha256(one.tobytes()).hexdigest()} for one in rows]
+    assert told(workers, [f"3 {10**9}"] * 2) == [expected[0]] * 2
+    limit = round(1.3 * max(one.nbytes for one in rows))
+    assert told(workers, [f"3 {limit}", f"4 {limit}"]) == expected
+    assert sum(path.stat().st_size for path in shards(tmp_path / "shared")) <= 1.5 * limit
