@@ -1,0 +1,104 @@
+"""A network cut behind its frozen stages gives what the whole gives, and trains as the whole does."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tasks.backbone.network import Backbone, TransferNet
+from tasks.backbone.split import CannotSplit, Trunk, split
+from tasks.backbone.stages import freeze
+from tasks.contracts.errors import BadUsage
+from tests.backbone.test_freeze import SMALL
+
+
+def net_of(family: str) -> tuple[TransferNet, int]:
+    make, side_px = SMALL[family]
+    torch.manual_seed(0)
+    return TransferNet(Backbone(make(), side_px), 2, 0.0), side_px
+
+
+class Skip(nn.Module):
+    """Something passes by the end of every stage: the input itself is used once more at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
+        self.fc = nn.Linear(4, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.second(self.first(x)).mean((2, 3)) + x.mean())
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("family", SMALL)
+def test_both_parts_give_the_bits_of_the_whole(family, autocast):
+    net, side_px = net_of(family)
+    stages = len(net.backbone.stages)
+    images = torch.rand(3, 3, side_px, side_px)
+    for upto in {1, stages // 2, stages} if side_px < 299 else {3}:
+        trunk, rest = split(net, upto, autocast)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            rows = trunk(images)
+            assert rows.shape == (3, trunk.width)
+            assert autocast or rows.dtype == torch.float32
+            stored = rows.float()  # what a cache hands back
+            assert torch.equal(rest.eval()(stored), net.eval()(images))
+
+
+def test_rest_trains_the_very_parameters_of_the_net():
+    net, side_px = net_of("resnet")
+    freeze(net.train().backbone.stage_modules(3))
+    other = copy.deepcopy(net)
+    trunk, rest = split(net, 3, autocast=False)
+    images, targets = torch.rand(8, 3, side_px, side_px), torch.arange(8) % 2
+    assert net.backbone.network.layer4.training  # the check gave modes back
+    assert not net.backbone.network.layer1.training
+    for module, given in ((other, images), (rest, trunk(images))):
+        optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], 1e-2)
+        for _ in range(3):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(module(given), targets).backward()
+            optimizer.step()
+    for (name, ours), theirs in zip(net.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def test_trunk_stays_as_it_was_when_the_net_moves_on():
+    net, side_px = net_of("resnet")
+    trunk, _ = split(net, 2, autocast=False)
+    images = torch.rand(2, 3, side_px, side_px)
+    before, key = trunk(images), trunk.weights_sha256
+    with torch.no_grad():
+        net.backbone.network.conv1.weight += 1
+    assert torch.equal(trunk.train()(images), before)
+    assert Trunk(net.backbone, 2, autocast=False).weights_sha256 != key
+
+
+def test_key_of_a_trunk_is_of_its_own_stages_alone():
+    net, _ = net_of("resnet")
+    before = [Trunk(net.backbone, upto, autocast=False).weights_sha256 for upto in (2, 5)]
+    with torch.no_grad():
+        net.backbone.network.layer4[0].bn1.running_mean += 1
+    after = [Trunk(net.backbone, upto, autocast=False).weights_sha256 for upto in (2, 5)]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_what_passes_by_the_end_of_the_trunk_is_refused():
+    net = TransferNet(Backbone(Skip(), 32), 2)
+    with pytest.raises(CannotSplit, match="Skip cannot be cut behind first") as caught:
+        split(net, 1, autocast=False)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("stages", [0, 6])
+def test_a_trunk_of_no_such_stages_is_refused(stages):
+    with pytest.raises(BadUsage, match="1 to 5 stages"):
+        split(net_of("resnet")[0], stages, autocast=False)
+
+
+def test_rows_of_mixed_precision_take_half_the_room():
+    net, side_px = net_of("resnet")
+    assert Trunk(net.backbone, 1, autocast=True)(torch.rand(1, 3, side_px, side_px)).dtype == torch.bfloat16
