@@ -35,10 +35,9 @@ class Backbone(nn.Module):
     def tap(self, feature_stages: int) -> None:
         """Let the features be those of so many last stages, fewer where there are not so many."""
         self.taps = self._found.taps[-feature_stages:]
-        self.with_last = (
-            not self.taps or self.taps[-1].channels != self._found.width
-        )  # else the last tap is that vector
-        self.features = sum(tap.channels for tap in self.taps) + self._found.width * self.with_last
+        width = self._found.width
+        self.with_last = not self.taps or self.taps[-1].channels != width  # else the last tap is that vector
+        self.features = sum(tap.channels for tap in self.taps) + width * self.with_last
 
     def forward(self, images: Tensor) -> Tensor:
         """Average-pooled maps at the taps, and the vector before the head where it adds something."""
