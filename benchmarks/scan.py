@@ -19,7 +19,8 @@ from tasks.contracts.params import IngestParams, Limits
 from tasks.contracts.prepared import Store
 from tasks.ingest.folders import list_files
 from tasks.ingest.sources import build_manifest
-from tasks.quality.scan import Caps, scan
+from tasks.quality.reading import Caps
+from tasks.quality.scan import scan
 
 IMAGES, SIZE, PREPARED_PX, ROUNDS = 600, (450, 338), 224, 3
 PHOTOGRAPHS, PHOTOGRAPH = 24, (4000, 3000)
