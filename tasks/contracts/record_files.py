@@ -39,7 +39,7 @@ class RecordFiles:
 
     def write(self, row: int, decoded: Decoded) -> None:
         """An image's pixels and thumbnail; the record does not exist yet."""
-        for handle, record in zip(self._handles, (decoded.pixels, decoded.thumbnail), strict=False):
+        for handle, record in zip(self._handles[:2], (decoded.pixels, decoded.thumbnail), strict=True):
             _write(handle, np.ascontiguousarray(record).data.cast("B"), row)
 
     def name(self, row: int, sha256: str) -> None:

@@ -67,17 +67,17 @@ def _processes(reader: Reader) -> Iterator[Submit]:
             pool.shutdown(cancel_futures=True)
 
 
-_here: list[tuple[Reader, AbstractContextManager[object]]] = []  # in a worker: what it has for its whole life
+# in a worker, as long as it lives: what it reads with, and what holds that open
+_here: list[tuple[Reader, AbstractContextManager[object]]] = []
+_for_life = ExitStack()
 
 
 def _start(reader: Reader, one_large: AbstractContextManager[object]) -> None:
-    """Ready a worker process; what is entered here lasts until it ends."""
+    """Ready a worker process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
-    for_life = ExitStack()
-    for_life.enter_context(decoder_warnings_off())
-    for_life.enter_context(reader.files.opened())
-    for_life.pop_all()
+    _for_life.enter_context(decoder_warnings_off())
+    _for_life.enter_context(reader.files.opened())
     _here.append((reader, one_large))
 
 
