@@ -23,6 +23,7 @@ from tasks.contracts.samples import usable
 from tasks.train.clock import Clock
 
 Augment = Callable[[Pixels, int], Pixels]
+CPU = torch.device("cpu")
 _NAMED = 3  # images of a batch that a message names
 Sampling = Literal["shuffled", "class_balanced", "group_balanced"]
 
@@ -153,6 +154,7 @@ class ImageBatches:
     backbone: BackboneRef
     augment: Augment | None = None
     workers: int = 1
+    device: torch.device = CPU  # where bytes become numbers
     clock: Clock = field(default_factory=Clock, compare=False)
 
     @property
@@ -186,7 +188,7 @@ class ImageBatches:
                 images = np.stack([self.augment(image, s) for image, s in zip(images, seeds, strict=True)])
         backbone = self.backbone
         with self.clock.of("normalise"):
-            inputs = to_input(torch.from_numpy(images), backbone.input_px, backbone.mean, backbone.std)
+            inputs = to_input(torch.from_numpy(images).to(self.device), backbone.input_px, backbone.mean, backbone.std)
         return _batch(self.samples, chosen, inputs)
 
 

@@ -130,9 +130,12 @@ def _tune(task: Task, net: TransferNet, strategy: Strategy, parts: list[Part]) -
         trunk, rest = cut
         train, val = (_rows(task, trunk, samples) for samples in (task.train, task.val))
         return fit(Learner(rest, tuple(parts)), train, val, _unmixed(task.recipe), checkpoint)
-    images = ImageBatches(task.train, task.pixels, task.backbone, task.policy, task.workers)
-    val_images = ImageBatches(task.val, task.pixels, task.backbone, None, task.workers)
+    images, val_images = _images(task, task.train, task.policy), _images(task, task.val, None)
     return fit(Learner(net, tuple(parts)), images, val_images, task.recipe, checkpoint)
+
+
+def _images(task: Task, samples: Samples, policy: Policy | None) -> ImageBatches:
+    return ImageBatches(samples, task.pixels, task.backbone, policy, task.workers, task.recipe.device)
 
 
 def _cut(task: Task, net: TransferNet, stages: int) -> tuple[Trunk, Rest] | None:
@@ -174,7 +177,7 @@ def _unmixed(recipe: Recipe) -> Recipe:
 def _interpolated(task: Task, tuned: Transferred, probed: dict[str, Tensor]) -> Transferred:
     """The weights between `probed` and `tuned` that do best on val, by accuracy and then by loss."""
     net, device = tuned.net, task.recipe.device
-    val = ImageBatches(task.val, task.pixels, task.backbone, None, task.workers)
+    val = _images(task, task.val, None)
     end = {name: value.clone() for name, value in net.state_dict().items()}
     floating = {name: (probed[name].to(device), value) for name, value in end.items() if value.is_floating_point()}
 
