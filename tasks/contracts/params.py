@@ -193,6 +193,7 @@ class TrainParams(Section):
     group_by: str | None = None
     patience: int = Field(5, ge=1)
     workers: int = Field(1, ge=0, le=64)
+    processes: int = Field(1, ge=1, le=64)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

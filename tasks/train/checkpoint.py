@@ -20,6 +20,7 @@ from tasks.contracts.files import replacing
 from tasks.contracts.progress import say
 from tasks.contracts.records import Epoch
 from tasks.train.clock import Clock
+from tasks.train.ranks import current
 
 LAYOUT = 1  # raised when the file's layout changes; another one is not read
 SECONDS_BETWEEN = 15.0
@@ -95,8 +96,10 @@ class Checkpoint:
     def write(self, run: Run, clock: Clock) -> None:
         """Write the state of now.
 
-        Raises OSError where the disk is full; the last checkpoint then stays.
+        Of several processes only the first writes. Raises OSError where the disk is full; the last one then stays.
         """
+        if not current().is_first:
+            return
         started = time.monotonic()
         with clock.of("write"), replacing(self.path) as part:
             tensors = {name: value.detach().cpu().contiguous() for name, value in _tensors(run)}

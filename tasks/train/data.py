@@ -53,16 +53,13 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs (batch, ...) float32; class indices, weights and groups (batch,); which samples these are.
+    """Inputs (batch, ...) float32 and class indices (batch,).
 
     Where inputs are mixed of two images, `partners` are the other ones' classes and `shares` the own parts.
     """
 
     inputs: Tensor
     targets: Tensor
-    weights: Tensor
-    groups: Tensor
-    chosen: NDArray[np.int64]
     partners: Tensor | None = None
     shares: Tensor | None = None
 
@@ -226,7 +223,4 @@ def split_evenly(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.i
 
 
 def _batch(samples: Samples, chosen: NDArray[np.int64], inputs: Tensor) -> Batch:
-    targets, weights, groups = (
-        torch.from_numpy(of[chosen]) for of in (samples.targets, samples.weights, samples.groups)
-    )
-    return Batch(inputs, targets, weights, groups, chosen)
+    return Batch(inputs, torch.from_numpy(samples.targets[chosen]))
