@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.split import CannotSplit, Trunk, split
 from tasks.backbone.stages import freeze
+from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BadUsage
 from tests.backbone.test_freeze import SMALL
 
@@ -63,6 +64,20 @@ def test_rest_trains_the_very_parameters_of_the_net():
             optimizer.step()
     for (name, ours), theirs in zip(net.state_dict().items(), other.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs), name
+
+
+def test_rest_has_nothing_of_the_frozen_stages_and_fits_the_training_loop():
+    net, side_px = net_of("resnet")
+    trunk, rest = split(net, 3, autocast=False)
+    frozen = {p for module in net.backbone.stage_modules(3) for p in module.parameters(recurse=False)}
+    assert set(rest.parameters()) == set(net.parameters()) - frozen
+    with fitting_threads(rest, (16, trunk.width)):
+        rest(trunk(torch.rand(16, 3, side_px, side_px)))
+    names = set(rest.state_dict())
+    assert "head.2.weight" in names
+    assert {name for name in names if name.startswith("network")} == {
+        name.removeprefix("backbone.") for name in net.state_dict() if "layer3" in name or "layer4" in name
+    }
 
 
 def test_trunk_stays_as_it_was_when_the_net_moves_on():
