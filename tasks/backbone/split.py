@@ -60,7 +60,6 @@ class Trunk(nn.Module):
 
     def __init__(self, backbone: Backbone, stages: int, autocast: bool) -> None:
         super().__init__()
-        _require_stages(backbone, stages)
         self.stages, self.autocast = stages, autocast
         self.end = backbone.stages[stages - 1].end
         self.taps = tuple(tap for tap in backbone.taps if tap.stage < stages and tap.end != self.end)
@@ -96,7 +95,7 @@ class Trunk(nn.Module):
                 self.network(images)
             except _Reached:
                 return (reached[0], *pooled)
-        raise CannotSplit(f"{type(self.network).__name__} ends without {self.end}")
+        raise RuntimeError(f"{type(self.network).__name__} ended without {self.end}")
 
 
 class Stub(nn.Module):
@@ -160,31 +159,34 @@ class Rest(nn.Module):
 def split(net: TransferNet, stages: int, autocast: bool) -> tuple[Trunk, Rest]:
     """`net` in two parts behind its first `stages` stages, which give its logits bit for bit (in evaluation mode).
 
-    `autocast`: whether the arithmetic is bfloat16. Raises BadUsage where there are not so many stages, CannotSplit
-    where the parts give other logits than the whole: something then passes by the end of the trunk.
+    `autocast`: whether the arithmetic is bfloat16. Have `net` on the device it will train on, whose types a row holds.
+    Raises BadUsage where there are not so many stages, CannotSplit where the parts give other logits than the whole:
+    something then passes by the end of the trunk.
     """
-    trunk = Trunk(net.backbone, stages, autocast)
-    rest = Rest(net, trunk)
+    _require_stages(net.backbone, stages)
+    modes = {module: module.training for module in net.modules()}
     images = _images(net.backbone, net.backbone.network)
-    modes = {module: module.training for module in (*net.modules(), *rest.modules())}
-    net.eval()
-    rest.eval()
     try:
+        trunk = Trunk(net.backbone, stages, autocast)
+        rest = Rest(net, trunk)
+        modes |= {module: module.training for module in rest.modules()}
+        net.eval()
+        rest.eval()
         with torch.no_grad(), _arithmetic(images.device, autocast):
             whole, parts = net(images), rest(trunk(images))
     except (RuntimeError, NotImplementedError) as error:
-        raise CannotSplit(_refusal(net, trunk, one_line(str(error))[:120])) from None
+        raise CannotSplit(_refusal(net.backbone, stages, one_line(str(error))[:120])) from None
     finally:
         for module, mode in modes.items():
             module.training = mode
     if parts.device != whole.device or not torch.equal(parts, whole):
-        raise CannotSplit(_refusal(net, trunk, "its two parts give other logits than the whole"))
+        raise CannotSplit(_refusal(net.backbone, stages, "its two parts give other logits than the whole"))
     return trunk, rest
 
 
-def _refusal(net: TransferNet, trunk: Trunk, reason: str) -> str:
-    kind = type(net.backbone.network).__name__
-    return f"{kind} cannot be cut behind {trunk.end} ({reason}); its frozen stages are computed anew in each epoch"
+def _refusal(backbone: Backbone, stages: int, reason: str) -> str:
+    kind, end = type(backbone.network).__name__, backbone.stages[stages - 1].end
+    return f"{kind} cannot be cut behind {end} ({reason}); its frozen stages are computed anew in each epoch"
 
 
 def _require_stages(backbone: Backbone, stages: int) -> None:

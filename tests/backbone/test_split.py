@@ -21,15 +21,18 @@ def net_of(family: str) -> tuple[TransferNet, int]:
 
 
 class Skip(nn.Module):
-    """Something passes by the end of every stage: the input itself is used once more at the end."""
+    """What passes by the end of the second stage: the images themselves, or what the first stage gave."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_images: bool) -> None:
         super().__init__()
-        self.first, self.second = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
-        self.fc = nn.Linear(4, 7)
+        self.convs = nn.ModuleList(nn.Conv2d(width, 3, 3, 2, 1) for width in (3, 3, 3))
+        self.fc = nn.Linear(3, 7)
+        self.of_images = of_images
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.second(self.first(x)).mean((2, 3)) + x.mean())
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.convs[0](images)
+        last = self.convs[2](self.convs[1](first))
+        return self.fc(last.mean((2, 3)) + (images if self.of_images else first).mean((2, 3)))
 
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
@@ -101,11 +104,30 @@ def test_key_of_a_trunk_is_of_its_own_stages_alone():
     assert before[1] != after[1]
 
 
-def test_what_passes_by_the_end_of_the_trunk_is_refused():
-    net = TransferNet(Backbone(Skip(), 32), 2)
-    with pytest.raises(CannotSplit, match="Skip cannot be cut behind first") as caught:
-        split(net, 1, autocast=False)
+@pytest.mark.parametrize("of_images", [True, False])
+def test_what_passes_by_the_end_of_the_trunk_is_refused(of_images):
+    net = TransferNet(Backbone(Skip(of_images), 32), 2)
+    with pytest.raises(CannotSplit, match=r"Skip cannot be cut behind convs.1") as caught:
+        split(net, 2, autocast=False)
     assert str(caught.value).isprintable()
+    assert all(module.training for module in net.modules())
+
+
+class Noisy(nn.Module):
+    """Gives other numbers at each call: nothing that its parts could be held against."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs, self.fc = nn.Sequential(nn.Conv2d(3, 3, 3, 2, 1), nn.Conv2d(3, 3, 3, 2, 1)), nn.Linear(3, 7)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.convs[0](images)
+        return self.fc(self.convs[1](maps + torch.rand_like(maps)).mean((2, 3)))
+
+
+def test_parts_that_give_other_logits_are_refused():
+    with pytest.raises(CannotSplit, match="other logits"):
+        split(TransferNet(Backbone(Noisy(), 32, feature_stages=1), 2), 1, autocast=False)
 
 
 @pytest.mark.parametrize("stages", [0, 6])
