@@ -76,7 +76,7 @@ class CachedRows:
         if keys:
             say(f"{len(keys):,} rows of {self._work.ref.name} are gone from the cache and computed anew")
         for key in keys:
-            del self._places[key]
+            self._places.pop(key, None)  # another thread may have noticed too
 
 
 def cached_rows(  # noqa: PLR0913

@@ -2,10 +2,11 @@
 
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.func import functional_call
 from torch.utils.hooks import RemovableHandle
 
 from tasks.backbone.network import Backbone, TransferNet, pool
-from tasks.backbone.stages import Tap, own_state
+from tasks.backbone.stages import Tap, own_state, trace
 from tasks.contracts.errors import BadUsage, GraftError, one_line
 
 _CHECKED_IMAGES = 2
@@ -59,7 +60,6 @@ class Trunk(nn.Module):
 
     def __init__(self, backbone: Backbone, stages: int, autocast: bool) -> None:
         super().__init__()
-        _require_stages(backbone, stages)
         self.stages, self.autocast = stages, autocast
         self.end = backbone.stages[stages - 1].end
         self.taps = tuple(tap for tap in backbone.taps if tap.stage < stages and tap.end != self.end)
@@ -95,64 +95,98 @@ class Trunk(nn.Module):
                 self.network(images)
             except _Reached:
                 return (reached[0], *pooled)
-        raise CannotSplit(f"{type(self.network).__name__} ends without {self.end}")
+        raise RuntimeError(f"{type(self.network).__name__} ended without {self.end}")
+
+
+class Stub(nn.Module):
+    """Stands for a frozen module: gives `given` where that is set, else the shape that the module would give.
+
+    `shape` is for one image; the first number grows with the batch.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.given: Tensor | None = None
+        self.images = 1
+
+    def forward(self, *_: object, **__: object) -> Tensor:
+        """Give it, whatever comes."""
+        if self.given is not None:
+            return self.given
+        first, *others = self.shape
+        return torch.empty(self.images * first, *others, device="meta")
 
 
 class Rest(nn.Module):
     """What follows a trunk: its rows (batch, width) -> logits (batch, classes).
 
-    It has the very parameters of `net`. The network's own forward is run; all before the end of the trunk sees
-    tensors of the meta device, which have shapes and nothing to compute, and there the stored activation comes in.
+    It runs the network's own forward on the network's own modules; only the frozen ones are stubs, which give shapes
+    on the meta device, but for the last of them: there the stored activation comes in. What reads anything else that
+    was before fails.
     """
 
     def __init__(self, net: TransferNet, trunk: Trunk) -> None:
         super().__init__()
-        self.net, self.end, self.pieces = net, trunk.end, trunk.pieces
-        self.taps: tuple[Tap, ...] = tuple(tap for tap in net.backbone.taps if tap not in trunk.taps)
-        self._shapes = {name: tensor.detach().to("meta") for name, tensor in _held(net.backbone, trunk.stages)}
+        backbone = net.backbone
+        self.pieces, self.input_px, self.with_last = trunk.pieces, backbone.input_px, backbone.with_last
+        self.taps: tuple[Tap, ...] = tuple(tap for tap in backbone.taps if tap not in trunk.taps)
+        self.network, self.head = _stubbed(backbone, trunk), net.head
+        self.stubs = [module for module in self.network.modules() if isinstance(module, Stub)]
+        self.entry = cast(Stub, self.network.get_submodule(trunk.end))
+        own = {name for name, _ in self.network.named_parameters()} | {n for n, _ in self.network.named_buffers()}
+        # class token, position embedding: they meet nothing but shapes
+        self._shapes = {
+            name: tensor.detach().to("meta") for name, tensor in _held(backbone, trunk.stages) if name in own
+        }
 
     def forward(self, rows: Tensor) -> Tensor:
         """Give the logits."""
         parts = torch.split(rows, [piece.width for piece in self.pieces], dim=1)
-        activation, *pooled = (piece.restored(part) for piece, part in zip(self.pieces, parts, strict=True))
-        backbone = self.net.backbone
+        self.entry.given, *pooled = (piece.restored(part) for piece, part in zip(self.pieces, parts, strict=True))
+        for stub in self.stubs:
+            stub.images = len(rows)
         with _hooks() as hooked:
-            hooked(backbone.network, self.end, lambda _output: activation)
             for tap in self.taps:
-                hooked(backbone.network, tap.end, lambda output: pooled.append(pool(output)))
-            images = torch.empty(len(rows), 3, backbone.input_px, backbone.input_px, device="meta")
-            last: Tensor = functional_call(backbone.network, self._shapes, (images,))
-        logits: Tensor = self.net.head(torch.cat([*pooled, last] if backbone.with_last else pooled, dim=1))
+                hooked(self.network, tap.end, lambda output: pooled.append(pool(output)))
+            images = torch.empty(len(rows), 3, self.input_px, self.input_px, device="meta")
+            last: Tensor = functional_call(self.network, self._shapes, (images,))
+        self.entry.given = None
+        logits: Tensor = self.head(torch.cat([*pooled, last] if self.with_last else pooled, dim=1))
         return logits
 
 
 def split(net: TransferNet, stages: int, autocast: bool) -> tuple[Trunk, Rest]:
     """`net` in two parts behind its first `stages` stages, which give its logits bit for bit (in evaluation mode).
 
-    `autocast`: whether the arithmetic is bfloat16. Raises BadUsage where there are not so many stages, CannotSplit
-    where the parts give other logits than the whole: something then passes by the end of the trunk.
+    `autocast`: whether the arithmetic is bfloat16. Have `net` on the device it will train on, whose types a row holds.
+    Raises BadUsage where there are not so many stages, CannotSplit where the parts give other logits than the whole:
+    something then passes by the end of the trunk.
     """
-    trunk = Trunk(net.backbone, stages, autocast)
-    rest = Rest(net, trunk)
-    images = _images(net.backbone, net.backbone.network)
+    _require_stages(net.backbone, stages)
     modes = {module: module.training for module in net.modules()}
-    net.eval()
+    images = _images(net.backbone, net.backbone.network)
     try:
+        trunk = Trunk(net.backbone, stages, autocast)
+        rest = Rest(net, trunk)
+        modes |= {module: module.training for module in rest.modules()}
+        net.eval()
+        rest.eval()
         with torch.no_grad(), _arithmetic(images.device, autocast):
             whole, parts = net(images), rest(trunk(images))
     except (RuntimeError, NotImplementedError) as error:
-        raise CannotSplit(_refusal(net, trunk, one_line(str(error))[:120])) from None
+        raise CannotSplit(_refusal(net.backbone, stages, one_line(str(error))[:120])) from None
     finally:
         for module, mode in modes.items():
             module.training = mode
     if parts.device != whole.device or not torch.equal(parts, whole):
-        raise CannotSplit(_refusal(net, trunk, "its two parts give other logits than the whole"))
+        raise CannotSplit(_refusal(net.backbone, stages, "its two parts give other logits than the whole"))
     return trunk, rest
 
 
-def _refusal(net: TransferNet, trunk: Trunk, reason: str) -> str:
-    kind = type(net.backbone.network).__name__
-    return f"{kind} cannot be cut behind {trunk.end} ({reason}); its frozen stages are computed anew in each epoch"
+def _refusal(backbone: Backbone, stages: int, reason: str) -> str:
+    kind, end = type(backbone.network).__name__, backbone.stages[stages - 1].end
+    return f"{kind} cannot be cut behind {end} ({reason}); its frozen stages are computed anew in each epoch"
 
 
 def _require_stages(backbone: Backbone, stages: int) -> None:
@@ -172,6 +206,22 @@ def _copy_of(backbone: Backbone, stages: int) -> nn.Module:
             empty = tensor.new_empty(0)
             memo[id(tensor)] = nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
     return copy.deepcopy(backbone.network, memo).requires_grad_(False)
+
+
+def _stubbed(backbone: Backbone, trunk: Trunk) -> nn.Module:
+    """The network with stubs for the frozen modules; all others, and all tensors, are the very same objects."""
+    frozen = {name for stage in backbone.stages[: trunk.stages] for name in stage.modules}
+    calls = trace(copy.deepcopy(backbone.network).to("meta").eval(), backbone.input_px)
+    times = Counter(call.name for call in calls)
+    shapes = {call.name: call.shape for call in calls if call.shape and times[call.name] == 1}
+    memo: dict[int, Any] = {id(one): one for one in (*backbone.network.parameters(), *backbone.network.buffers())}
+    for name, module in backbone.network.named_modules():
+        inside = {f"{name}.{part}" if part else name for part, _ in module.named_modules()}
+        if name and name not in frozen:
+            memo[id(module)] = module
+        elif name in shapes and inside <= frozen and (name == trunk.end or trunk.end not in inside):
+            memo[id(module)] = Stub(shapes[name])
+    return copy.deepcopy(backbone.network, memo)
 
 
 def _sha256_of(backbone: Backbone, stages: int) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.split import CannotSplit, Trunk, split
 from tasks.backbone.stages import freeze
+from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BadUsage
 from tests.backbone.test_freeze import SMALL
 
@@ -20,15 +21,18 @@ def net_of(family: str) -> tuple[TransferNet, int]:
 
 
 class Skip(nn.Module):
-    """Something passes by the end of every stage: the input itself is used once more at the end."""
+    """What passes by the end of the second stage: the images themselves, or what the first stage gave."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_images: bool) -> None:
         super().__init__()
-        self.first, self.second = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
-        self.fc = nn.Linear(4, 7)
+        self.convs = nn.ModuleList(nn.Conv2d(width, 3, 3, 2, 1) for width in (3, 3, 3))
+        self.fc = nn.Linear(3, 7)
+        self.of_images = of_images
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.second(self.first(x)).mean((2, 3)) + x.mean())
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.convs[0](images)
+        last = self.convs[2](self.convs[1](first))
+        return self.fc(last.mean((2, 3)) + (images if self.of_images else first).mean((2, 3)))
 
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
@@ -37,7 +41,7 @@ def test_both_parts_give_the_bits_of_the_whole(family, autocast):
     net, side_px = net_of(family)
     stages = len(net.backbone.stages)
     images = torch.rand(3, 3, side_px, side_px)
-    for upto in {1, stages // 2, stages} if side_px < 299 else {3}:
+    for upto in {stages // 2} if autocast or side_px == 299 else {1, stages // 2, stages}:
         trunk, rest = split(net, upto, autocast)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             rows = trunk(images)
@@ -65,6 +69,20 @@ def test_rest_trains_the_very_parameters_of_the_net():
         assert torch.equal(ours, theirs), name
 
 
+def test_rest_has_nothing_of_the_frozen_stages_and_fits_the_training_loop():
+    net, side_px = net_of("resnet")
+    trunk, rest = split(net, 3, autocast=False)
+    frozen = {p for module in net.backbone.stage_modules(3) for p in module.parameters(recurse=False)}
+    assert set(rest.parameters()) == set(net.parameters()) - frozen
+    with fitting_threads(rest, (16, trunk.width)):
+        rest(trunk(torch.rand(16, 3, side_px, side_px)))
+    names = set(rest.state_dict())
+    assert "head.2.weight" in names
+    assert {name for name in names if name.startswith("network")} == {
+        name.removeprefix("backbone.") for name in net.state_dict() if "layer3" in name or "layer4" in name
+    }
+
+
 def test_trunk_stays_as_it_was_when_the_net_moves_on():
     net, side_px = net_of("resnet")
     trunk, _ = split(net, 2, autocast=False)
@@ -86,11 +104,30 @@ def test_key_of_a_trunk_is_of_its_own_stages_alone():
     assert before[1] != after[1]
 
 
-def test_what_passes_by_the_end_of_the_trunk_is_refused():
-    net = TransferNet(Backbone(Skip(), 32), 2)
-    with pytest.raises(CannotSplit, match="Skip cannot be cut behind first") as caught:
-        split(net, 1, autocast=False)
+@pytest.mark.parametrize("of_images", [True, False])
+def test_what_passes_by_the_end_of_the_trunk_is_refused(of_images):
+    net = TransferNet(Backbone(Skip(of_images), 32), 2)
+    with pytest.raises(CannotSplit, match=r"Skip cannot be cut behind convs.1") as caught:
+        split(net, 2, autocast=False)
     assert str(caught.value).isprintable()
+    assert all(module.training for module in net.modules())
+
+
+class Noisy(nn.Module):
+    """Gives other numbers at each call: nothing that its parts could be held against."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs, self.fc = nn.Sequential(nn.Conv2d(3, 3, 3, 2, 1), nn.Conv2d(3, 3, 3, 2, 1)), nn.Linear(3, 7)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.convs[0](images)
+        return self.fc(self.convs[1](maps + torch.rand_like(maps)).mean((2, 3)))
+
+
+def test_parts_that_give_other_logits_are_refused():
+    with pytest.raises(CannotSplit, match="other logits"):
+        split(TransferNet(Backbone(Noisy(), 32, feature_stages=1), 2), 1, autocast=False)
 
 
 @pytest.mark.parametrize("stages", [0, 6])
