@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tasks.contracts.errors import BadData, BadUsage
+from tasks.contracts.errors import BadUsage
 from tasks.contracts.params import FineTuningParams, TrainParams
 from tasks.train import step
 from tasks.train.model import load_model
@@ -36,8 +36,9 @@ def test_two_processes_train_what_one_trains_in_two_pieces(ws):
 
 
 def test_what_goes_wrong_in_a_process_is_told_as_if_there_were_one(ws):
-    with pytest.raises(BadData, match="the training loss is no number at epoch"):
-        step.run(ws, TWO.model_copy(update={"learning_rate": 10.0, "clip_norm": 0.0}), seed=0)
+    with pytest.raises(BadUsage, match=r"frozen_stages is 99, but NarrowResNet18 has 5 stages"):
+        step.run(ws, TWO.model_copy(update={"fine_tuning": FineTuningParams(frozen_stages=99)}), seed=0)
+    assert not ws.candidate.exists()
 
 
 def test_batches_too_small_to_share_are_refused(ws):
