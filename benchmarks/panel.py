@@ -46,10 +46,6 @@ class Problem:
     test: Pool
 
 
-def problems() -> tuple[Problem, ...]:
-    return tuple(make() for make in PROBLEMS.values())
-
-
 def drawn(problem: Problem, each: int, seed: int) -> tuple[Pool, Pool]:
     """So many training images of each class, and a fifth as many for val (five at least), drawn by `seed`."""
     rng = np.random.default_rng(seed)

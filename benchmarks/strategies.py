@@ -9,7 +9,9 @@ import hashlib
 import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,13 +19,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.panel import SIDE_PX, Pool, Problem, drawn, problems
+from benchmarks.panel import PROBLEMS, SIDE_PX, Pool, Problem, drawn
 from tasks.augment.policy import make_policy
 from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.weights import open_entry
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.params import AugmentParams, TrainParams
-from tasks.contracts.progress import QUIET
+from tasks.contracts.progress import QUIET, progress
 from tasks.contracts.records import Epoch
 from tasks.train.data import Samples
 from tasks.train.model import Head
@@ -45,6 +47,8 @@ STRATEGIES: dict[str, Strategy] = {
     "interpolated": FineTuning(0, probe_first=True, interpolate=True),
     "layer decay .7": FineTuning(0, layer_decay=0.7),
     "norms frozen": FineTuning(0, norms_adapt=False),
+    "probe first, layer decay .7": FineTuning(0, probe_first=True, layer_decay=0.7),
+    "first stage frozen, layer decay .7": FineTuning(1, layer_decay=0.7),
 }
 AUTO = ("probe", "first stage frozen", "scratch")  # what `auto` chooses from with the default params
 
@@ -71,13 +75,15 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="CSV", help="every single run")
     asked = parser.parse_args()
     prepare_environment()
-    os.environ[QUIET] = "1"
-    trials = []
-    for seed in range(asked.seeds):
-        for problem in problems():
-            for each in EACH:
-                trials += _tried(problem, each, seed, asked)
-        sys.stderr.write(f"seed {seed} done\n")
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(_tried, name, each, seed, asked)
+            for seed in range(asked.seeds)
+            for name in PROBLEMS
+            for each in EACH
+        ]
+        trials = [trial for job in progress(as_completed(jobs), len(jobs), "panel", "sets") for trial in job.result()]
     table = pd.DataFrame([vars(trial) for trial in trials])
     if asked.write:
         table.drop(columns="history").to_csv(asked.write, index=False)
@@ -87,18 +93,21 @@ def main() -> int:
     return 0
 
 
-def _tried(problem: Problem, each: int, seed: int, asked: argparse.Namespace) -> list[Trial]:
+def _tried(name: str, each: int, seed: int, asked: argparse.Namespace) -> list[Trial]:
+    os.environ[QUIET] = "1"
+    torch.set_num_threads(1)
+    problem = PROBLEMS[name]()
     train, val = drawn(problem, each, seed)
     found = []
     with TemporaryDirectory() as folder:
         task = _task(problem, (train, val), seed, (asked.backbone, Path(folder)))
-        for name in asked.strategies:
+        for strategy in asked.strategies:
             started = time.perf_counter()
-            trained = transfer(task, STRATEGIES[name])
+            trained = transfer(task, STRATEGIES[strategy])
             seconds = time.perf_counter() - started
             accuracy = _accuracy(trained, task, problem.test)
             history = trained.fitted.history
-            found.append(Trial(problem.name, each, seed, name, rank(trained.on_val), accuracy, seconds, history))
+            found.append(Trial(name, each, seed, strategy, rank(trained.on_val), accuracy, seconds, history))
         chosen = [one for one in found if one.strategy in AUTO]
         if len(chosen) == len(AUTO):
             found.append(Trial(**{**vars(max(chosen, key=lambda one: one.val)), "strategy": "auto"}))
@@ -139,7 +148,8 @@ def _accuracy(trained: Transferred, task: Task, test: Pool) -> float:
 
 def _accuracies(table: pd.DataFrame) -> pd.DataFrame:
     found = table.pivot_table(index="strategy", columns=["problem", "each"], values="test", sort=False)
-    return found.assign(mean=found.mean(axis=1))
+    found["mean", ""] = found.mean(axis=1)
+    return found
 
 
 def _differences(table: pd.DataFrame) -> pd.DataFrame:
