@@ -25,7 +25,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Model:
-    """Of one fold: `into` (p, p) and `middle`, `spread` (p,) make the within-class covariance the unit; `means` (k, p)."""
+    """One fold's: `into` (p, p), `middle` and `spread` (p,) make the covariance within classes 1; `means` (k, p)."""
 
     middle: Floats
     spread: Floats

@@ -29,13 +29,14 @@ class LabelChange:
 class LabelSafety:
     """What the policy does to labels. `unknown` has a statistic for each class that could not be judged, named by it.
 
-    `images` of `classes` classes were looked at. `offered`: of the recognised pictures of all classes, those that
+    `images` of `classes` classes were changed and looked at; `left_out` classes were not, for there were too many. `offered`: of the recognised pictures of all classes, those that
     still are after a horizontal flip; None where the flip is on or a class could not be judged.
     """
 
     changes: tuple[LabelChange, ...]
     unknown: tuple[Statistic, ...]
     classes: int
+    left_out: int
     images: int
     offered: Statistic | None = None
 

@@ -9,6 +9,7 @@ from tasks.contracts.params import AugmentParams, WaiverParams
 from tasks.contracts.records import Finding, Severity, Statistic
 
 KEEPS_FROM = 0.9  # of recognised pictures a flip must leave at least so many recognised before it is recommended
+_MOST_NAMES = 5
 _FLIPS = {"HorizontalFlip": "horizontal_flip", "VerticalFlip": "vertical_flip"}
 
 
@@ -90,18 +91,18 @@ def _remedy(rule: str, params: AugmentParams) -> str:
 
 
 def _unknown(safety: LabelSafety) -> list[Finding]:
-    if not safety.unknown:
+    parts = [f"{one.name} ({one.estimator})" for one in safety.unknown[:_MOST_NAMES]]
+    if more := len(safety.unknown) - len(parts):
+        parts.append(f"{more} more")
+    if safety.left_out:
+        parts.append(f"{safety.left_out} classes beyond the {safety.classes} that are looked at")
+    if not parts:
         return []
-    names = ", ".join(f"{one.name} ({one.estimator})" for one in safety.unknown[:5])
-    more = f" and {len(safety.unknown) - 5} more" if len(safety.unknown) > 5 else ""
-    count = Statistic("classes_not_judged", float(len(safety.unknown)), len(safety.unknown) + _judged(safety))
-    message = f"whether augmentation keeps the label was not judged for {names}{more}"
+    missing = len(safety.unknown) + safety.left_out
+    count = Statistic("classes_not_judged", float(missing), safety.classes + safety.left_out)
+    message = f"whether augmentation keeps the label was not judged for {', '.join(parts)}"
     remedy = "look at reports/augmentation.jpg for these classes; more training images make the test possible"
     return [Finding("label_safety_unknown", "info", "augmentation", count, message, remedy)]
-
-
-def _judged(safety: LabelSafety) -> int:
-    return len({change.label for change in safety.changes})
 
 
 def _offer(safety: LabelSafety) -> list[Finding]:

@@ -15,7 +15,7 @@ from tasks.augment.refusal import (
     safety_findings,
     worst_changes,
 )
-from tasks.augment.safety import Pictures, examine, sampled
+from tasks.augment.safety import Pictures, examine
 from tasks.augment.sheet import Row, contact_sheet
 from tasks.augment.streams import IMAGES, follow, stream_findings
 from tasks.bias.gate import require_open
@@ -65,9 +65,8 @@ def run(ws: Workspace, params: AugmentParams, seed: int) -> Augmentation:
 
 
 def _pictures(train: pd.DataFrame, pixels: Pixels) -> Pictures:
-    chosen = train.iloc[sampled([str(label) for label in train["label"]])]
-    columns = (tuple(str(value) for value in chosen[name]) for name in ("label", "component", "sha256"))
-    return Pictures(pixels[chosen["pixels"].to_numpy(np.int64)], *columns)
+    columns = (tuple(str(value) for value in train[name]) for name in ("label", "component", "sha256"))
+    return Pictures(pixels, train["pixels"].to_numpy(np.int64), *columns)
 
 
 def _streams(train: pd.DataFrame, pixels: Pixels, policy: Policy, seed: int) -> Streams:
