@@ -82,8 +82,8 @@ def learn(values: Floats, targets: Ints, groups: Sequence[str], seed: int) -> Re
     farthest, least_lead = np.empty(kinds), np.empty((kinds, kinds))
     for kind in range(kinds):
         own = distances[targets == kind]
-        farthest[kind] = np.quantile(own[:, kind], TYPICAL)
         with np.errstate(invalid="ignore"):  # a class that a fold's model has never seen is infinitely far
+            farthest[kind] = np.quantile(own[:, kind], TYPICAL)
             least_lead[:, kind] = np.quantile(own - own[:, [kind]], CLEAR, axis=0)
     return Reference(models, fold_of, targets, distances, farthest, least_lead)
 

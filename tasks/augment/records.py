@@ -29,8 +29,9 @@ class LabelChange:
 class LabelSafety:
     """What the policy does to labels. `unknown` has a statistic for each class that could not be judged, named by it.
 
-    `images` of `classes` classes were changed and looked at; `left_out` classes were not, for there were too many. `offered`: of the recognised pictures of all classes, those that
-    still are after a horizontal flip; None where the flip is on or a class could not be judged.
+    `images` of `classes` classes were changed and looked at; `left_out` classes were not, for there were too many.
+    `offered`: of the recognised pictures of all classes, those that still are after a horizontal flip; None where the
+    flip is on or a class could not be judged.
     """
 
     changes: tuple[LabelChange, ...]

@@ -37,7 +37,7 @@ LEAST_OF_A_CLASS = 8
 # alone still finds half of them nearer to the changed ones, so a whole class that turns shows as about 0.3 to 0.5
 FROM_SHARE = 0.15
 LEVEL = 0.05  # of significance, over all changes and pairs of classes
-LEAST_RECOGNISED = 0.5
+LEAST_RECOGNISED = 0.5  # the share of a class that is recognised, less that of the others that are taken for it
 _COLOURS_PX = 8  # the features were made without regard to colour, so a small picture stands beside them
 _BACKBONE = f"{EMBEDDED_PREFIX}formula_resnet18"
 _OFFERED = Probe("HorizontalFlip", "always", (mirror("HorizontalFlip"),))
@@ -141,9 +141,11 @@ class _Class:
     def why_unknown(self) -> str:
         """Why nothing can be said of it; empty where something can."""
         real = self.reference.targets == self.kind
-        share = float(self.reference.recognised[real].mean())
-        if share < LEAST_RECOGNISED:
-            return f"only {share:.0%} of its {int(real.sum())} pictures are recognised unchanged"
+        called = self.reference.distances.argmin(axis=1) == self.kind
+        right, wrong = float(called[real].mean()), float(called[~real].mean())
+        if right - wrong < LEAST_RECOGNISED:
+            others = f", and {wrong:.0%} of the others are taken for it" if wrong >= 0.01 else ""
+            return f"only {right:.0%} of its {int(real.sum())} pictures are recognised unchanged{others}"
         n = len(self.members)
         if n < LEAST_OF_A_CLASS or self._p_value(n, int(self.confused.max())) > LEVEL:
             return f"{n} recognised pictures are too few: if all of them changed, it might be chance"
