@@ -24,6 +24,12 @@ def bad(safety: LabelSafety) -> dict[str, tuple[str, str]]:
     return {change.rule: (change.label, change.becomes) for change in worst_changes(safety)}
 
 
+def only(pictures: turning.Pictures, *labels: str) -> turning.Pictures:
+    """The pictures of some classes."""
+    kept = [row for row, label in enumerate(pictures.labels) if label in labels]
+    return replace(pictures, pixels=pictures.pixels[kept], labels=tuple(pictures.labels[row] for row in kept))
+
+
 @pytest.fixture(scope="module")
 def arrows() -> turning.Pictures:
     return turning.arrows(40, seed=0)
@@ -33,6 +39,7 @@ def arrows() -> turning.Pictures:
 def test_an_arrow_that_is_mirrored_or_turned_is_the_other_arrow(examined: Examine, arrows, transform: dict) -> None:
     safety = examined(arrows, transform)
     assert set(next(iter(bad(safety).values()))) == {"left", "right"}
+    assert (safety.offered is None) == (transform is H_FLIP)
     both = [change for change in safety.changes if change.changes_label]
     assert {change.label for change in both} == {"left", "right"}
     assert all(change.share.n >= 30 and change.share.p_value < 0.01 and change.share.low > 0.1 for change in both)
@@ -54,21 +61,20 @@ def test_a_label_that_says_nothing_of_the_direction_survives_the_mirror(examined
 
 
 def test_a_six_on_its_head_is_a_nine_and_two_mirrors_make_that_turn(examined: Examine) -> None:
-    digits = turning.digits_by_font(40, seed=0)
+    digits = only(turning.digits_by_font(30, seed=0), "6", "9")
     found = bad(examined(digits, H_FLIP, V_FLIP))
     assert list(found) == ["HorizontalFlip+VerticalFlip"]
     assert set(found["HorizontalFlip+VerticalFlip"]) == {"6", "9"}
 
 
 def test_a_hue_that_turns_one_fruit_into_another_is_found_and_a_shade_is_not(examined: Examine) -> None:
-    fruit = turning.fruit(40, seed=0)
+    fruit = only(turning.fruit(30, seed=0), "red", "yellow")
     assert "ColorJitter.hue" in bad(examined(fruit, {**HUE, "hue": 1 / 6}))
     assert bad(examined(fruit, {**HUE, "hue": 0.02})) == {}
 
 
 def test_a_small_class_is_said_to_be_too_small_and_never_safe(examined: Examine, arrows) -> None:
-    kept = [*range(40), *range(40, 47)]  # seven right arrows
-    few = replace(arrows, pixels=arrows.pixels[kept], labels=tuple(arrows.labels[row] for row in kept))
+    few = replace(arrows, pixels=arrows.pixels[:47], labels=arrows.labels[:47])  # seven right arrows
     safety = examined(few, H_FLIP)
     assert [(one.name, one.status, one.value) for one in safety.unknown] == [("right", "too_small", None)]
     assert safety.changes == ()
@@ -82,12 +88,11 @@ def test_classes_that_cannot_be_told_apart_are_not_measurable(examined: Examine,
     assert all(one.value is None and "recognised" in one.estimator for one in safety.unknown)
 
 
-def test_equal_input_gives_an_equal_table_and_a_flip_that_is_on_is_not_offered(examined: Examine, arrows) -> None:
+def test_equal_input_gives_an_equal_table_and_says_what_a_flip_would_do(examined: Examine, arrows) -> None:
     first = examined(arrows, V_FLIP)
     assert first == examined(arrows, V_FLIP)
     assert first.offered is not None
     assert first.offered.value < 0.3  # mirrored arrows are no longer recognised
-    assert examined(arrows, H_FLIP).offered is None
 
 
 def test_the_sample_is_bounded_and_depends_on_labels_alone() -> None:
