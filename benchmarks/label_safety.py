@@ -1,7 +1,7 @@
-"""`python -m benchmarks.label_safety`: changes whose effect on the label is known, and whether graft refuses them.
+"""`python -m benchmarks.label_safety [SEED ...]`: changes whose effect on labels is known, and whether graft refuses them.
 
-Every line is a data set and a change, over SEEDS seeds: how often it was refused. `must` changes the label of some
-class; the others do not, or only make pictures harder. The last lines count misses and false refusals.
+A line is a data set and a change: how often it was refused, over the seeds (0 and 1). `must` changes the label of some
+class; `harmless` does not, or only makes pictures harder. The last lines count misses and false refusals.
 """
 
 import os
@@ -26,8 +26,8 @@ from tasks.augment.safety import Pictures, examine  # noqa: E402
 from tasks.contracts.params import AugmentParams  # noqa: E402
 from tasks.contracts.progress import QUIET  # noqa: E402
 
-SEEDS = int(os.environ.get("GRAFT_SEEDS", "2"))
-EACH = int(os.environ.get("GRAFT_EACH", "40"))  # images of a class
+SEEDS = (0, 1)
+EACH = 40  # images of a class
 DATA = (
     turning.arrows,
     turning.digits_by_font,
@@ -69,11 +69,12 @@ BUILT_IN = ("light", "strong")
 
 def main() -> int:
     os.environ[QUIET] = "1"
+    seeds = tuple(int(one) for one in sys.argv[1:]) or SEEDS
     refused: Counter[tuple[str, str, str]] = Counter()
     tried: Counter[tuple[str, str, str]] = Counter()
     for make in DATA:
         started = time.monotonic()
-        for seed in range(SEEDS):
+        for seed in seeds:
             pictures = make(EACH, seed)
             for name, policy in policies().items():
                 safety = examined(pictures, policy, seed)
