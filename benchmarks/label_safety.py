@@ -1,4 +1,4 @@
-"""`python -m benchmarks.label_safety [SEED ...]`: changes whose effect on labels is known, and whether graft refuses them.
+"""`python -m benchmarks.label_safety [SEED ...]`: changes whose effect on labels is known, and what graft says.
 
 A line is a data set and a change: how often it was refused, over the seeds (0 and 1). `must` changes the label of some
 class; `harmless` does not, or only makes pictures harder. The last lines count misses and false refusals.

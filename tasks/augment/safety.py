@@ -203,7 +203,7 @@ def _joined(features: NDArray[np.float32], pixels: Iterable[Pixels]) -> Floats:
 
 def _views(pictures: Pictures, probes: Sequence[Probe], seed: int) -> Iterator[Pixels]:
     """Of each probe the changed pictures (m, side, side, 3)."""
-    for probe in progress(probes, len(probes), "what augmentation does to labels", "changes"):
+    for probe in progress(probes, len(probes), "trying what augmentation does", "changes"):
         policy = Policy(probe.rule, probe.transforms, pictures.pixels.shape[1])
         seeds = (seed_for(seed, 0, sha256) for sha256 in pictures.sha256s)
         yield np.stack([policy(image, one) for image, one in zip(pictures.each(), seeds, strict=True)])

@@ -23,6 +23,7 @@ from tasks.contracts.errors import BadData, GateRefused
 from tasks.contracts.files import replacing, write_record
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.prepared import Pixels, open_checked
+from tasks.contracts.progress import doing
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 
@@ -46,7 +47,8 @@ def run(ws: Workspace, params: AugmentParams, seed: int) -> Augmentation:
     if train.empty:
         raise BadData("no usable image is in the train split; reports/quality.json says why")
     rows = _sheet_rows(train, pixels, policy, seed)
-    safety = examine(_pictures(train, pixels), policy, ws.cache, seed)
+    with doing("what augmentation does to labels"):
+        safety = examine(_pictures(train, pixels), policy, ws.cache, seed)
     streams = _streams(train, pixels, policy, seed)
     worst = worst_changes(safety)
     record = replace(
