@@ -36,6 +36,7 @@ from tasks.train.strategies import (
     whole,
 )
 
+IN_MEMORY_BYTES = 2**30  # of rows; more are read from the cache batch by batch
 _STEPS_BETWEEN_ENDS = 10  # of weight interpolation
 
 
@@ -152,9 +153,9 @@ def _rows(task: Task, source: Backbone | Trunk, samples: Samples) -> RowBatches:
     """What `source` gives: of val one row an image, of train one for each stored view of it."""
     pixels = Rows(task.pixels, samples.rows)
     views = _views(task) if samples is task.train else (None,)
-    return RowBatches(
-        samples, tuple(cached_rows(source, task.backbone, pixels, samples.sha256, task.cache, view) for view in views)
-    )
+    found = [cached_rows(source, task.backbone, pixels, samples.sha256, task.cache, view) for view in views]
+    bytes_in_all = sum(len(rows) * rows.shape[1] * 4 for rows in found)
+    return RowBatches(samples, tuple(rows[:] if bytes_in_all <= IN_MEMORY_BYTES else rows for rows in found))
 
 
 def _views(task: Task) -> tuple[View | None, ...]:

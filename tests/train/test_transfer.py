@@ -83,6 +83,13 @@ def test_a_damaged_row_is_computed_anew(tmp_path, capsys):
     assert state_hash(again.net) == state_hash(found.net)
 
 
+def test_rows_too_many_for_memory_are_read_batch_by_batch(tmp_path, monkeypatch):
+    held = transfer(task(tmp_path), FineTuning(2))
+    monkeypatch.setattr("tasks.train.transfer.IN_MEMORY_BYTES", 0)
+    read = transfer(task(tmp_path, checkpoints=tmp_path / "other"), FineTuning(2))
+    assert state_hash(held.net) == state_hash(read.net)
+
+
 def test_interpolated_weights_are_no_worse_on_val_than_either_end(tmp_path):
     plain = FineTuning(0, probe_first=True)
     tuned = transfer(task(tmp_path), plain)
