@@ -22,6 +22,7 @@ import torch
 from benchmarks.panel import PROBLEMS, SIDE_PX, Pool, Problem, drawn
 from tasks.augment.policy import make_policy
 from tasks.backbone.catalog import find_entry, weights_folder
+from tasks.backbone.network import TransferNet
 from tasks.backbone.weights import open_entry
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.params import AugmentParams, TrainParams
@@ -32,7 +33,7 @@ from tasks.train.model import Head
 from tasks.train.predictor import predict
 from tasks.train.settings import recipe_of
 from tasks.train.strategies import FeatureExtraction, FineTuning, Scratch, Strategy
-from tasks.train.transfer import Task, Transferred, rank, transfer
+from tasks.train.transfer import Task, rank, transfer
 
 EACH = (10, 50)
 PLAIN = "plain"
@@ -100,12 +101,12 @@ def _tried(name: str, each: int, seed: int, asked: argparse.Namespace) -> list[T
     train, val = drawn(problem, each, seed)
     found = []
     with TemporaryDirectory() as folder:
-        task = _task(problem, (train, val), seed, (asked.backbone, Path(folder)))
+        task = task_of(problem, (train, val), seed, (asked.backbone, Path(folder)))
         for strategy in asked.strategies:
             started = time.perf_counter()
             trained = transfer(task, STRATEGIES[strategy])
             seconds = time.perf_counter() - started
-            accuracy = _accuracy(trained, task, problem.test)
+            accuracy = test_accuracy(trained.net, task, problem.test)
             history = trained.fitted.history
             found.append(Trial(name, each, seed, strategy, rank(trained.on_val), accuracy, seconds, history))
         chosen = [one for one in found if one.strategy in AUTO]
@@ -114,7 +115,7 @@ def _tried(name: str, each: int, seed: int, asked: argparse.Namespace) -> list[T
     return found
 
 
-def _task(problem: Problem, pools: tuple[Pool, Pool], seed: int, where: tuple[str, Path]) -> Task:
+def task_of(problem: Problem, pools: tuple[Pool, Pool], seed: int, where: tuple[str, Path]) -> Task:
     name, folder = where
     _, ref = open_entry(find_entry(name, weights_folder()), SIDE_PX)
     pixels = np.concatenate([pool.pixels for pool in pools])
@@ -140,9 +141,9 @@ def _samples(pixels: np.ndarray, pool: Pool, first: int) -> Samples:
     return Samples(rows, pool.targets, np.ones(len(rows), np.float32), hashes, pool.targets)
 
 
-def _accuracy(trained: Transferred, task: Task, test: Pool) -> float:
+def test_accuracy(net: TransferNet, task: Task, test: Pool) -> float:
     with torch.random.fork_rng():
-        called = predict(trained.net, task.backbone, test.pixels).argmax(axis=1)
+        called = predict(net, task.backbone, test.pixels).argmax(axis=1)
     return 100 * float((called == test.targets).mean())
 
 
