@@ -37,7 +37,8 @@ def graft(folder: Path) -> Found:
     from tasks.ingest.sources import build_manifest
     from tasks.quality.duplicates import near_duplicates
     from tasks.quality.near import find_near
-    from tasks.quality.scan import Caps, scan
+    from tasks.quality.reading import Caps
+    from tasks.quality.scan import scan
     from tasks.quality.verdicts import judge
 
     params = QualityParams()

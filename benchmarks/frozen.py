@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.networks import SIDE_PX, Trial, pictures, recipe, trial
+from benchmarks.networks import LARGE_PX, Trial, large_trial, pictures, recipe
 from benchmarks.pictures import picture, samples_of
 from benchmarks.timing import SECONDS, Ratio, compare, take_turns
 from tasks.backbone.features import Rows, cached_features
@@ -14,11 +14,15 @@ from tasks.train.data import ImageBatches, RowBatches, Samples
 from tasks.train.loop import fit
 from tasks.train.strategies import FeatureExtraction
 
-IMAGES, TRAIN, EPOCHS, ROUNDS, CHANGED = 300, 240, 20, 3, 0.05
+IMAGES, TRAIN, EPOCHS, ROUNDS, CHANGED = 300, 240, 20, 2, 0.05
 
 
 def ratios() -> list[Ratio]:
-    cached, plain, pixels = trial(FeatureExtraction()), trial(FeatureExtraction()), pictures(IMAGES)
+    cached, plain, pixels = (
+        large_trial(FeatureExtraction()),
+        large_trial(FeatureExtraction()),
+        pictures(IMAGES, LARGE_PX),
+    )
     altered = [_with_changes(pixels, number) for number in range(ROUNDS + 1)]
     with TemporaryDirectory() as folder:
         caches = Path(folder)
@@ -31,7 +35,9 @@ def ratios() -> list[Ratio]:
             },
             ROUNDS,
         )
-    task = f"of the cost of a frozen forward pass in each of {EPOCHS} epochs, {IMAGES} images of {SIDE_PX} px"
+    task = (
+        f"of the cost of a frozen forward pass in each of {EPOCHS} epochs, {IMAGES} images of {LARGE_PX} px, ResNet-18"
+    )
     return [
         compare("frozen head", SECONDS, costs["cold"], costs["naive"], f"share {task}; lower is better"),
         compare(
@@ -67,5 +73,5 @@ def _with_changes(pixels: Pixels, number: int) -> Pixels:
     """Other pictures at a few places, new ones for each round, so that no cache has seen them."""
     altered = pixels.copy()
     for place in np.linspace(0, len(pixels) - 1, round(len(pixels) * CHANGED)).astype(int):
-        altered[place] = picture(int(place), 1 + number, (SIDE_PX, SIDE_PX))
+        altered[place] = picture(int(place), 1 + number, (LARGE_PX, LARGE_PX))
     return altered

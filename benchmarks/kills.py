@@ -54,12 +54,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 4])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     asked = parser.parse_args()
     prepare_environment()
     importlib.import_module("albumentations")  # once, not in every child
     os.environ[QUIET] = "1"
     rng = np.random.default_rng(asked.seed)
-    cases = [(name, workers) for name in CASES for workers in asked.workers]
+    cases = [(name, workers) for name in asked.cases for workers in asked.workers]
     unequal = 0
     for name, workers in cases:
         tally = killed(name, workers, -(-asked.kills // len(cases)), rng)

@@ -21,7 +21,8 @@ from tasks.contracts.prepared import Store
 from tasks.contracts.progress import QUIET
 from tasks.ingest.folders import list_files
 from tasks.ingest.sources import build_manifest
-from tasks.quality.scan import Caps, scan
+from tasks.quality.reading import Caps
+from tasks.quality.scan import scan
 from tasks.quality.verdicts import PICTURE, judge
 
 FRESH_SEEDS = (101, 102, 103)  # the limits were chosen on seeds 0 and 1

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.pictures import CLASSES, picture
 from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.network import TransferNet
-from tasks.backbone.weights import open_entry
+from tasks.backbone.weights import build_network, open_entry
 from tasks.contracts.params import TrainParams
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.records import BackboneRef
@@ -16,7 +16,7 @@ from tasks.train.model import Head, fresh_net
 from tasks.train.settings import recipe_of
 from tasks.train.strategies import Strategy, parts_of, set_state, whole
 
-BACKBONE, SIDE_PX = "embedded/formula_resnet18", 64
+BACKBONE, SIDE_PX, LARGE_PX = "embedded/formula_resnet18", 64, 96
 DEFAULTS = TrainParams()
 
 
@@ -44,8 +44,14 @@ def trial(strategy: Strategy) -> Trial:
     return Trial(fresh_net(backbone, Head(CLASSES, dropout=DEFAULTS.dropout), seed=0), ref, strategy)
 
 
-def pictures(count: int) -> Pixels:
-    return np.stack([picture(number, 0, (SIDE_PX, SIDE_PX)) for number in range(count)])
+def large_trial(strategy: Strategy) -> Trial:
+    """A whole ResNet-18 at LARGE_PX, its weights random: what it costs does not depend on them."""
+    ref = BackboneRef("resnet18", "random", "resnet18", "", LARGE_PX, (0.5,) * 3, (0.25,) * 3, 0)
+    return Trial(fresh_net(build_network(ref), Head(CLASSES, dropout=DEFAULTS.dropout), seed=0), ref, strategy)
+
+
+def pictures(count: int, side_px: int = SIDE_PX) -> Pixels:
+    return np.stack([picture(number, 0, (side_px, side_px)) for number in range(count)])
 
 
 def recipe(epochs: int) -> Recipe:

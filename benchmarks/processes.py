@@ -12,7 +12,7 @@ _EVERY_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Spent:
-    """CPU seconds of all its threads, seconds on the clock, the most resident memory, and the exit status."""
+    """CPU seconds and most resident memory, both with its children, seconds on the clock, and the exit status."""
 
     cpu_seconds: float
     seconds: float
@@ -33,8 +33,23 @@ def watch(running: "subprocess.Popen[bytes]") -> Spent:
 
 
 def _peak_megabytes(pid: int) -> float:
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        return 0.0
+    """The peaks of a process and of its children that live now, added up."""
+    return sum(_own_peak_megabytes(one) for one in (pid, *_children(pid)))
+
+
+def _own_peak_megabytes(pid: int) -> float:
+    found = re.search(r"VmHWM:\s+(\d+) kB", _read(f"/proc/{pid}/status"))
     return int(found[1]) / 1024 if found else 0.0
+
+
+def _children(pid: int) -> list[int]:
+    stats = {int(place.name): _read(f"{place}/stat") for place in Path("/proc").glob("[0-9]*")}
+    return [child for child, stat in stats.items() if stat and int(stat.rsplit(")", 1)[1].split()[1]) == pid]
+
+
+def _read(path: str) -> str:
+    """Nothing where the process has ended meanwhile."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

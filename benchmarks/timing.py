@@ -1,5 +1,6 @@
 """Works timed in turn, and what one costs beside another."""
 
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ PerSeconds = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one call: CPU seconds of all threads of this process, and seconds on the clock."""
+    """Of one call: CPU seconds of all threads of this process and of those it started, and seconds on the clock."""
 
     cpu: float
     wall: float
@@ -64,10 +65,15 @@ def take_turns(works: dict[str, Work], rounds: int) -> dict[str, list[Cost]]:
     costs: dict[str, list[Cost]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name in list(works)[:: -1 if number % 2 else 1]:
-            cpu, wall = time.process_time(), time.perf_counter()
+            cpu, wall = _cpu_seconds(), time.perf_counter()
             works[name](number)
-            costs[name].append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
+            costs[name].append(Cost(_cpu_seconds() - cpu, time.perf_counter() - wall))
     return {name: of[1:] for name, of in costs.items()}
+
+
+def _cpu_seconds() -> float:
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def compare(name: str, figure: Figure, ours: list[Cost], reference: list[Cost], meaning: str) -> Ratio:

@@ -35,6 +35,7 @@ STAGES = tuple(STEPS)
 REPORTS = {
     "quality": ("reports/quality.json",),
     "bias": ("reports/bias.json", "reports/gate.json"),
+    "augment": ("models/augmentation.json",),
     "select": ("reports/selection.json",),
     "evaluate": ("reports/evaluation.json",),
 }

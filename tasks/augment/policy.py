@@ -6,20 +6,20 @@ The only module that imports albumentations.
 import hashlib
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tasks.augment.records import Augmentation, Transform
 from tasks.contracts.environment import prepare_environment
-from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.errors import BrokenArtifact, GateRefused
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.prepared import Pixels
-from tasks.contracts.records import SCHEMA_VERSION, read_json
-
-Transform = Mapping[str, Any]  # {"transform": name, argument: value ...}; "OneOf" holds a list under "of"
+from tasks.contracts.records import read_json
+from tasks.contracts.transforms import ALLOWED
 
 # No mirror, no quarter turn and no hue beyond a shade: those change the label of a digit, an arrow, a ripe fruit.
 _POLICIES: dict[str, tuple[Transform, ...]] = {
@@ -68,17 +68,6 @@ _POLICIES: dict[str, tuple[Transform, ...]] = {
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """`models/augmentation.json`: the transforms, in order, and a digest of what they make of a few images."""
-
-    policy: str
-    side_px: int
-    transforms: tuple[Transform, ...]
-    digest: str
-    schema_version: int = SCHEMA_VERSION
-
-
-@dataclass(frozen=True)
 class Policy:
     """Changes an image of shape (side_px, side_px, 3), uint8; never in place.
 
@@ -111,7 +100,8 @@ def make_policy(params: AugmentParams, side_px: int) -> Policy:
     """The policy that `params` name, with the mirrors that they allow, for images of `side_px`."""
     allowed = {"HorizontalFlip": params.horizontal_flip, "VerticalFlip": params.vertical_flip}
     mirrors: list[Transform] = [{"transform": name, "p": 0.5} for name, on in allowed.items() if on]
-    return Policy(params.policy, (*mirrors, *_POLICIES[params.policy]), side_px)
+    transforms = params.transforms if params.policy == "own" else _POLICIES[params.policy]
+    return Policy(params.policy, (*mirrors, *transforms), side_px)
 
 
 def describe(policy: Policy, digest: str) -> Augmentation:
@@ -120,13 +110,21 @@ def describe(policy: Policy, digest: str) -> Augmentation:
 
 
 def load_policy(path: Path) -> Policy:
-    """The policy that `augmentation.json` describes. Raises BrokenArtifact where it cannot be read."""
+    """The policy that `augmentation.json` describes.
+
+    Raises BrokenArtifact where it cannot be read, GateRefused where it was found to change labels.
+    """
     data = read_json(path)
     try:
         transforms = tuple(_frozen(one) for one in data["transforms"])
-        return Policy(data["policy"], transforms, data["side_px"])
+        policy, refused = Policy(data["policy"], transforms, data["side_px"]), data["refused"]
     except KeyError as error:
         raise BrokenArtifact(f"{path} has no {error}; run `graft run --force augment`") from None
+    if refused:
+        raise GateRefused(
+            f"{path} says that {', '.join(refused)} changes labels; run `graft run`, which says what to do"
+        )
+    return policy
 
 
 def seed_for(seed: int, epoch: int, sha256: str) -> int:
@@ -151,12 +149,17 @@ def _frozen(value: Any) -> Any:
     return value
 
 
+def _neutral(name: str) -> dict[str, tuple[float, float]]:
+    """What is not set does nothing: albumentations' own defaults would brighten where only a hue was asked for."""
+    return {key: (one.neutral, one.neutral) for key, one in ALLOWED[name].items() if one.neutral is not None}
+
+
 def _build(transforms: tuple[Transform, ...], side_px: int) -> object:
     prepare_environment()
     import albumentations as alb
     import cv2
 
-    fixed: dict[str, dict[str, Any]] = {
+    always: dict[str, dict[str, Any]] = {
         "Affine": {"border_mode": cv2.BORDER_REFLECT_101},  # black borders would be a new feature of the image
         "RandomResizedCrop": {"size": (side_px, side_px)},
     }
@@ -170,6 +173,8 @@ def _build(transforms: tuple[Transform, ...], side_px: int) -> object:
         "ImageCompression": alb.ImageCompression,
         "RandomBrightnessContrast": alb.RandomBrightnessContrast,
         "RandomResizedCrop": alb.RandomResizedCrop,
+        "RandomRotate90": alb.RandomRotate90,
+        "ToGray": alb.ToGray,
         "VerticalFlip": alb.VerticalFlip,
     }
 
@@ -179,6 +184,6 @@ def _build(transforms: tuple[Transform, ...], side_px: int) -> object:
             return alb.OneOf([build(inner) for inner in one["of"]], **arguments)
         if name not in makers:
             raise BrokenArtifact(f"unknown transform {name} in augmentation.json; run `graft run --force augment`")
-        return makers[name](**arguments, **fixed.get(name, {}))
+        return makers[name](**{**_neutral(name), **arguments}, **always.get(name, {}))
 
     return alb.Compose([build(one) for one in transforms])

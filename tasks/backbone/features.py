@@ -1,50 +1,23 @@
-"""Features of a frozen backbone, computed once for each image: a cache by content, so that cost follows what changed.
+"""Rows of a frozen network, computed once for each image: a cache by content, so that cost follows what changed."""
 
-A folder for each backbone and way of computing; in it shards of rows, each named by the sha256 of its own bytes.
-Shards are written whole and never edited, so several processes may share the cache, and a damaged one is noticed,
-removed and computed anew. Every batch has the same shape, the last one padded: with another shape the arithmetic
-library may take another path, and a row would depend on its neighbours in the last bits.
-"""
-
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
-import torchvision
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
-from torch import nn
 
-from tasks.backbone.network import Backbone, memory_format, to_input
-from tasks.backbone.threads import fitting_threads
-from tasks.contracts.errors import BrokenArtifact
-from tasks.contracts.files import replacing
+from tasks.backbone.cache import Place, RowCache, Writer, limit_of, read_rows
+from tasks.backbone.network import Backbone
+from tasks.backbone.rows import BATCH as BATCH
+from tasks.backbone.rows import Floats, PixelSource, View, Work
+from tasks.backbone.rows import best_device as best_device
+from tasks.backbone.split import Trunk
 from tasks.contracts.prepared import Pixels
-from tasks.contracts.progress import progress, say
+from tasks.contracts.progress import say
 from tasks.contracts.records import BackboneRef
 
-CODE = 2  # raised when features change: another pooling, another resize
-BATCH = {"cpu": 32, "cuda": 256}
-_SHARD_ROWS = 1024  # so much is lost at most when a run is killed
-
-Floats = NDArray[np.float32]
-
-
-class PixelSource(Protocol):
-    """What gives prepared pixels by index: an array (n, side, side, 3), or `Rows` of one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(images, side in px, side, 3)."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, chosen: Any, /) -> Pixels: ...
+FOLDER = "features"  # in the cache of a workspace
 
 
 class Rows:
@@ -67,123 +40,111 @@ class Rows:
         return images
 
 
+class CachedRows:
+    """Rows of images, (n, width): read from the cache when they are asked for, or computed where it lacks them.
+
+    For as long as this lives, no other process evicts them; if they go nevertheless, they are computed anew.
+    """
+
+    def __init__(self, work: Work, cache: RowCache, places: dict[str, Place]) -> None:
+        self._work, self._cache, self._places = work, cache, places
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(images, numbers in a row)."""
+        return (len(self._work.keys), self._work.width)
+
+    def __len__(self) -> int:
+        return len(self._work.keys)
+
+    def __getitem__(self, positions: NDArray[np.int64] | list[int] | slice) -> Floats:
+        """The rows of these images, (positions, width), float32."""
+        chosen = np.arange(len(self))[positions]
+        at = [self._places.get(self._work.keys[i]) for i in chosen]
+        found = read_rows([place for place in at if place])
+        self._forget({self._work.keys[i] for i, place in zip(chosen, at, strict=True) if place and place not in found})
+        rows = np.empty((len(chosen), self._work.width), np.float32)
+        for out, place in zip(rows, at, strict=True):
+            if place in found:
+                out[:] = found[place].float().numpy()
+        missing = np.array([i for i, place in enumerate(at) if place not in found], np.int64)
+        if len(missing):
+            rows[missing] = self._work.one_by_one(chosen[missing])
+        return rows
+
+    def _forget(self, keys: set[str]) -> None:
+        if keys:
+            say(f"{len(keys):,} rows of {self._work.ref.name} are gone from the cache and computed anew")
+        for key in keys:
+            self._places.pop(key, None)  # another thread may have noticed too
+
+
+def cached_rows(  # noqa: PLR0913
+    source: Backbone | Trunk,
+    ref: BackboneRef,
+    pixels: PixelSource,
+    sha256s: Sequence[str],
+    cache: Path,
+    view: View | None = None,
+) -> CachedRows:
+    """The rows that `source` gives of `pixels` (n, side, side, 3), uint8, with their content hashes.
+
+    What `cache` holds already is read, the rest is computed and added; what does not fit is said, and computed anew
+    each time. The source must not change meanwhile. Raises BrokenArtifact where rows are NaN or infinite.
+    """
+    work = Work(source, ref, pixels, sha256s, view)
+    store = RowCache(cache / FOLDER, work.folder_key())
+    writer = Writer(store)
+    writer.places |= store.find(work.keys)
+    missing = work.missing(writer.places)
+    for batch, values in work.compute(missing):
+        writer.add([work.keys[i] for i in batch], values)
+        if writer.is_full:
+            break
+    writer.flush()
+    if writer.is_full:
+        wanted = set(work.keys)
+        _say_full(store, f"{len(wanted - writer.places.keys()):,} of {len(wanted):,} rows of {ref.name}")
+    return CachedRows(work, store, writer.places)
+
+
 def cached_features(
     backbone: Backbone, ref: BackboneRef, pixels: PixelSource, sha256s: Sequence[str], cache: Path
 ) -> Floats:
     """Features (n, `backbone.features`), float32, of `pixels` (n, side, side, 3), uint8, with their content hashes.
 
-    What `cache` holds already is read, the rest is computed and added. The backbone is given back on CPU.
+    As `cached_rows`, but all in memory. The backbone is given back on CPU.
     Raises BrokenArtifact where features are NaN or infinite.
     """
-    folder = cache / "features" / _key(backbone, ref, pixels)
-    at = {sha256: i for i, sha256 in reversed(list(enumerate(sha256s)))}
+    work = Work(backbone, ref, pixels, sha256s, None)
+    store = RowCache(cache / FOLDER, work.folder_key())
+    writer = Writer(store)
     rows = np.empty((len(sha256s), backbone.features), np.float32)
-    missing = dict.fromkeys(sha256s)
-    for keys, values in _shards(folder):
-        for sha256, value in zip(keys, values, strict=True):
-            if sha256 in missing:
-                del missing[sha256]
-                rows[at[sha256]] = value
-    unsaved: list[str] = []
-    wanted = list(missing)
-    for batch, values in _computed(backbone, ref, pixels, np.array([at[sha256] for sha256 in wanted], np.int64)):
-        rows[batch] = values
-        unsaved += [sha256s[i] for i in batch]
-        if len(unsaved) >= _SHARD_ROWS:
-            _write(folder, unsaved, rows[[at[sha256] for sha256 in unsaved]])
-            unsaved = []
-    if unsaved:
-        _write(folder, unsaved, rows[[at[sha256] for sha256 in unsaved]])
-    return rows[[at[sha256] for sha256 in sha256s]]
+    places = store.find(work.keys)
+    found = read_rows(list(places.values()))
+    of_key = {key: found[place].numpy() for key, place in places.items() if place in found}
+    missing = work.missing(of_key)
+    for batch, values in work.compute(missing):
+        keys = [work.keys[i] for i in batch]
+        writer.add(keys, values)
+        of_key |= zip(keys, values.numpy(), strict=True)
+    writer.flush()
+    if writer.is_full:
+        _say_full(store, f"{len(missing) - len(writer.places):,} rows of {ref.name}")
+    store.close()
+    for out, key in zip(rows, work.keys, strict=True):
+        out[:] = of_key[key]
+    return rows
 
 
 def compute_features(backbone: Backbone, ref: BackboneRef, pixels: PixelSource) -> Floats:
     """The same features without a cache."""
     rows = np.empty((len(pixels), backbone.features), np.float32)
-    for batch, values in _computed(backbone, ref, pixels, np.arange(len(pixels))):
-        rows[batch] = values
+    for batch, values in Work(backbone, ref, pixels, (), None).compute(np.arange(len(pixels))):
+        rows[batch] = values.numpy()
     return rows
 
 
-def best_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _computed(
-    backbone: Backbone, ref: BackboneRef, pixels: PixelSource, chosen: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], Floats]]:
-    """Positions and their features, batch by batch; nothing is touched where `chosen` is empty."""
-    if not len(chosen):
-        return
-    device, was_training = best_device(), backbone.training
-    backbone.eval().to(device).to(memory_format=memory_format(device))
-    batches = np.array_split(chosen, range(BATCH[device.type], len(chosen), BATCH[device.type]))
-    shape = (BATCH[device.type], 3, ref.input_px, ref.input_px)
-    try:
-        with fitting_threads(backbone, shape):
-            for batch in progress(batches, len(batches), f"features of {ref.name}", "batches"):
-                yield batch, _forward(backbone, ref, pixels[batch], device)
-    finally:
-        backbone.to("cpu").train(was_training)
-
-
-def _forward(backbone: Backbone, ref: BackboneRef, images: Pixels, device: torch.device) -> Floats:
-    padded = np.zeros((BATCH[device.type], *images.shape[1:]), np.uint8)
-    padded[: len(images)] = images
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        inputs = to_input(torch.from_numpy(padded).to(device), ref.input_px, ref.mean, ref.std)
-        values: Floats = backbone(inputs)[: len(images)].float().cpu().numpy()
-    if not np.isfinite(values).all():
-        raise BrokenArtifact(f"{ref.name} gives features that are NaN or infinite; its weights cannot be used")
-    return values
-
-
-def _key(backbone: Backbone, ref: BackboneRef, pixels: PixelSource) -> str:
-    """What features depend on beside the image: the weights as they are in memory, the input, the arithmetic."""
-    device = best_device()
-    arithmetic = (
-        [torch.cuda.get_device_name(), "bfloat16"]
-        if device.type == "cuda"
-        else [torch.backends.cpu.get_cpu_capability(), "float32"]
-    )
-    parts = {
-        "code": CODE,
-        "weights": state_sha256(backbone),
-        "network": ref.network,
-        "input": [ref.input_px, *ref.mean, *ref.std],
-        "prepared_px": pixels.shape[1],
-        "arithmetic": [*arithmetic, BATCH[device.type], torch.__version__, torchvision.__version__],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def state_sha256(module: nn.Module) -> str:
-    """The hash of all parameters and buffers with their names and shapes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _shards(folder: Path) -> Iterator[tuple[list[str], Floats]]:
-    """Content hashes and rows of each whole shard; a damaged one is removed."""
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            continue  # another process found it damaged
-        if hashlib.sha256(content).hexdigest() != path.stem:
-            say(f"{path} is damaged and computed anew")
-            path.unlink(missing_ok=True)
-            continue
-        shard = load(content)
-        yield [key.tobytes().hex() for key in shard["keys"]], shard["rows"]
-
-
-def _write(folder: Path, sha256s: Sequence[str], rows: Floats) -> None:
-    keys = np.frombuffer(bytes.fromhex("".join(sha256s)), np.uint8).reshape(len(sha256s), -1)
-    content = save({"keys": keys, "rows": rows})
-    with replacing(folder / f"{hashlib.sha256(content).hexdigest()}.safetensors") as part:
-        part.write_bytes(content)
+def _say_full(store: RowCache, what: str) -> None:
+    limit = limit_of(store.root) / 1e9
+    say(f"the cache has no room for {what} (limit {limit:.3g} GB); they are computed anew each time")

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import StochasticDepth
 
 from tasks.backbone.heads import HeadKind, make_head
 from tasks.backbone.stages import cut_head
 
 FEATURE_STAGES = 3  # the last ones, concatenated: on little data the last vector alone does worse
+_DROPPED_WITH = {"StochasticDepth": "p", "DropPath": "drop_prob"}  # a class of torchvision, timm -> its probability
 
 
 class Backbone(nn.Module):
@@ -27,7 +27,7 @@ class Backbone(nn.Module):
         if feature_stages < 1:
             raise ValueError(f"a backbone gives features of at least 1 stage, not of {feature_stages}")
         found = cut_head(network, input_px)
-        self.network = network
+        self.network, self.input_px = network, input_px
         self.stages, self.tail = found.stages, found.tail
         self._found = found
         self.tap(feature_stages)
@@ -35,10 +35,9 @@ class Backbone(nn.Module):
     def tap(self, feature_stages: int) -> None:
         """Let the features be those of so many last stages, fewer where there are not so many."""
         self.taps = self._found.taps[-feature_stages:]
-        self.with_last = (
-            not self.taps or self.taps[-1].channels != self._found.width
-        )  # else the last tap is that vector
-        self.features = sum(tap.channels for tap in self.taps) + self._found.width * self.with_last
+        width = self._found.width
+        self.with_last = not self.taps or self.taps[-1].channels != width  # else the last tap is that vector
+        self.features = sum(tap.channels for tap in self.taps) + width * self.with_last
 
     def forward(self, images: Tensor) -> Tensor:
         """Average-pooled maps at the taps, and the vector before the head where it adds something."""
@@ -92,13 +91,9 @@ def set_stochastic_depth(network: nn.Module, rate: float) -> int:
     """
     if not 0 <= rate < 1:
         raise ValueError(f"the rate of stochastic depth is in [0, 1), not {rate}")
-    branches = [
-        (module, "p" if isinstance(module, StochasticDepth) else "drop_prob")
-        for module in network.modules()
-        if isinstance(module, StochasticDepth) or type(module).__name__ == "DropPath"
-    ]
-    for i, (module, attribute) in enumerate(branches):
-        setattr(module, attribute, rate * i / max(1, len(branches) - 1))
+    branches = [module for module in network.modules() if type(module).__name__ in _DROPPED_WITH]
+    for i, module in enumerate(branches):
+        setattr(module, _DROPPED_WITH[type(module).__name__], rate * i / max(1, len(branches) - 1))
     return len(branches)
 
 

@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import nn
 from torch.nn import functional
 
-from tasks.backbone.features import BATCH, PixelSource, best_device
 from tasks.backbone.network import Backbone, to_input
+from tasks.backbone.rows import BATCH, PixelSource, best_device
 from tasks.contracts.records import BackboneRef, Statistic
 from tasks.evaluate.metrics import wilson
 

@@ -58,7 +58,7 @@ class _Map:
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """One call of a module, `entered` and `left` by one clock; `given` is its first tensor."""
 
     name: str
@@ -69,10 +69,12 @@ class _Call:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of what it gave; empty where that is no tensor."""
         return () if self.made is None else tuple(self.made.shape)
 
     @property
     def map(self) -> _Map | None:
+        """What it gave, where that is a square map."""
         match self.shape:
             case (_, channels, height, width) if height == width:
                 return _Map(height, channels, first=True)
@@ -82,6 +84,7 @@ class _Call:
 
     @property
     def is_tokens(self) -> bool:
+        """Whether it gave a sequence, (1, tokens, width)."""
         return len(self.shape) == 3
 
 
@@ -110,7 +113,7 @@ def cut_head(network: nn.Module, input_px: int) -> Structure:
     network.set_submodule(name, nn.Identity())
     traced = copy.deepcopy(network).to("meta").eval()
     try:
-        calls = _trace(traced, input_px)
+        calls = trace(traced, input_px)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise BadUsage(
             f"{kind} without {name}, its last layer, takes no image of {input_px} px; give a network that ends in "
@@ -123,6 +126,31 @@ def cut_head(network: nn.Module, input_px: int) -> Structure:
         what = f"{after[0]} follows it" if after else f"without it come {calls[-1].shape[1:]} numbers, not {width}"
         raise BadUsage(f"{kind}: {name} is not the one head ({what}); give a network with a single classifier")
     return _structure(traced, calls)
+
+
+def trace(network: nn.Module, input_px: int) -> list[Call]:
+    """All calls of a forward pass in the order in which they end; the last is the network's own.
+
+    `network` is on the meta device and gets one image. Its hooks stay: give a copy.
+    """
+    calls: list[Call] = []
+    clock = iter(range(1 << 62))
+    entered: dict[str, list[int]] = defaultdict(list)
+
+    def enter(name: str) -> None:
+        entered[name].append(next(clock))
+
+    def leave(name: str, inputs: tuple[object, ...], output: object) -> None:
+        given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+        made = output if isinstance(output, Tensor) else None
+        calls.append(Call(name, entered[name].pop(), next(clock), given, made))
+
+    for name, module in network.named_modules():
+        module.register_forward_pre_hook(lambda _module, _inputs, name=name: enter(name))
+        module.register_forward_hook(lambda _module, inputs, output, name=name: leave(name, inputs, output))
+    with torch.no_grad():
+        network(torch.empty(1, 3, input_px, input_px, device="meta"))
+    return calls
 
 
 def owns_state(module: nn.Module) -> bool:
@@ -147,29 +175,7 @@ def freeze(modules: Iterable[nn.Module]) -> None:
             parameter.requires_grad_(False)
 
 
-def _trace(network: nn.Module, input_px: int) -> list[_Call]:
-    """All calls of a forward pass in the order in which they end; the last is the network's own."""
-    calls: list[_Call] = []
-    clock = iter(range(1 << 62))
-    entered: dict[str, list[int]] = defaultdict(list)
-
-    def enter(name: str) -> None:
-        entered[name].append(next(clock))
-
-    def leave(name: str, inputs: tuple[object, ...], output: object) -> None:
-        given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
-        made = output if isinstance(output, Tensor) else None
-        calls.append(_Call(name, entered[name].pop(), next(clock), given, made))
-
-    for name, module in network.named_modules():
-        module.register_forward_pre_hook(lambda _module, _inputs, name=name: enter(name))
-        module.register_forward_hook(lambda _module, inputs, output, name=name: leave(name, inputs, output))
-    with torch.no_grad():
-        network(torch.empty(1, 3, input_px, input_px, device="meta"))
-    return calls
-
-
-def _structure(traced: nn.Module, calls: list[_Call]) -> Structure:
+def _structure(traced: nn.Module, calls: list[Call]) -> Structure:
     times = Counter(call.name for call in calls)  # a module that is called again (a shared ReLU) cannot mark a place
     once = [call for call in calls if times[call.name] == 1 and call.name]
     maps = _at_rest(traced, once)
@@ -185,12 +191,12 @@ def _structure(traced: nn.Module, calls: list[_Call]) -> Structure:
     return Structure(stages, held[-1], tuple(places), calls[-1].shape[1])
 
 
-def _stage(end: _Call, names: tuple[str, ...]) -> Stage:
+def _stage(end: Call, names: tuple[str, ...]) -> Stage:
     found = None if end.is_tokens else end.map
     return Stage(end.name, found.channels, found.side, names) if found else Stage(end.name, end.shape[-1], None, names)
 
 
-def _at_rest(traced: nn.Module, once: list[_Call]) -> list[_Call]:
+def _at_rest(traced: nn.Module, once: list[Call]) -> list[Call]:
     """The calls that give a map and lie at no place where a skip connection is still to come.
 
     That is the case inside a block that ends in a smaller map, or in tokens.
@@ -201,7 +207,7 @@ def _at_rest(traced: nn.Module, once: list[_Call]) -> list[_Call]:
         if (call.map or call.is_tokens) and not isinstance(traced.get_submodule(call.name), nn.Sequential)
     }
 
-    def is_open(block: _Call | None, side: int) -> bool:
+    def is_open(block: Call | None, side: int) -> bool:
         return block is not None and (block.map is None or block.map.side < side)
 
     return [
@@ -213,7 +219,7 @@ def _at_rest(traced: nn.Module, once: list[_Call]) -> list[_Call]:
     ]
 
 
-def _falls(maps: list[_Call]) -> list[_Call]:
+def _falls(maps: list[Call]) -> list[Call]:
     """The last call of each side, as long as sides fall."""
     last = {call.map.side: call for call in maps if call.map}
     return sorted(
@@ -222,10 +228,10 @@ def _falls(maps: list[_Call]) -> list[_Call]:
     )
 
 
-def _chains(traced: nn.Module, once: list[_Call]) -> list[list[_Call]]:
+def _chains(traced: nn.Module, once: list[Call]) -> list[list[Call]]:
     """Blocks side by side, of one class, each of which takes the very tokens that the one before gave."""
-    makers: dict[int, list[_Call]] = defaultdict(list)
-    chains: dict[str, list[_Call]] = {}
+    makers: dict[int, list[Call]] = defaultdict(list)
+    chains: dict[str, list[Call]] = {}
     for call in once:
         if not call.is_tokens or next(traced.get_submodule(call.name).parameters(), None) is None:
             continue
@@ -243,7 +249,7 @@ def _are_alike(traced: nn.Module, one: str, other: str) -> bool:
     return together and type(traced.get_submodule(one)) is type(traced.get_submodule(other))
 
 
-def _with_chains(falls: list[_Call], chains: list[list[_Call]], once: list[_Call]) -> list[_Call]:
+def _with_chains(falls: list[Call], chains: list[list[Call]], once: list[Call]) -> list[Call]:
     """Ends of stages: each block of a chain is one, and the stem reaches to the tokens that the first one takes."""
     if not chains:
         return falls
@@ -254,7 +260,7 @@ def _with_chains(falls: list[_Call], chains: list[list[_Call]], once: list[_Call
     return sorted([*(before[:-1] if stem else before), *stem[-1:], *blocks], key=lambda call: call.left)
 
 
-def _held(traced: nn.Module, calls: list[_Call], ends: list[_Call]) -> list[tuple[str, ...]]:
+def _held(traced: nn.Module, calls: list[Call], ends: list[Call]) -> list[tuple[str, ...]]:
     """The names of each stage and, last, of the tail: a module belongs where it is first entered.
 
     So what a container of several stages owns (class token, position embedding) is in the first of them. A module
@@ -271,7 +277,7 @@ def _held(traced: nn.Module, calls: list[_Call], ends: list[_Call]) -> list[tupl
     return [tuple(names) for names in held]
 
 
-def _place(ends: list[_Call], moment: int) -> int:
+def _place(ends: list[Call], moment: int) -> int:
     return sum(end.left < moment for end in ends)
 
 

@@ -14,7 +14,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -33,7 +33,7 @@ PIXELS_VERSION = 2  # raised when equal bytes give other pixels than before: no 
 GREY_PX = 256  # the longest that the short side of `Decoded.grey` gets
 THUMBNAIL_PX = 64
 CORE_PX = 192
-_LARGE_PX = 16e6  # decoded whole, one such picture at a time: the threads of a scan would multiply its memory
+_LARGE_PX = 16e6  # decoded whole, one such picture at a time: the workers of a scan would multiply its memory
 _ONE_LARGE = threading.Lock()
 
 RGB = NDArray[np.uint8]
@@ -71,8 +71,13 @@ class Decoded:
     core: Grey | None = None  # the middle of the file's own pixels in grey, at most CORE_PX a side; None: not decoded
 
 
-def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
-    """Decode an image file's bytes.
+def decode(
+    data: bytes,
+    side_px: int,
+    max_megapixels: float = 100.0,
+    one_large: AbstractContextManager[object] = _ONE_LARGE,
+) -> Decoded:
+    """Decode an image file's bytes. `one_large` is the lock that lets one large picture at a time be decoded whole.
 
     Raises Undecodable with the reason `empty`, `not_an_image`, `unsupported_format`, `too_many_pixels`,
     `truncated` or `damaged`.
@@ -81,7 +86,7 @@ def decode(data: bytes, side_px: int, max_megapixels: float = 100.0) -> Decoded:
     stored, mode = image.size, image.mode
     if stored[0] * stored[1] > max_megapixels * 1e6:
         raise Undecodable("too_many_pixels", f"{stored[0]} x {stored[1]}")
-    with _ONE_LARGE if stored[0] * stored[1] > _LARGE_PX and image.format != "JPEG" else nullcontext():
+    with one_large if stored[0] * stored[1] > _LARGE_PX and image.format != "JPEG" else nullcontext():
         rgb = _rgb(image, data, max(side_px, GREY_PX))
     turn = _orientation(image)  # after the pixels: a PNG may name it behind them
     rgb = _turned(rgb, turn)

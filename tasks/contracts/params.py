@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import write_text
 from tasks.contracts.reasons import REASONS
+from tasks.contracts.transforms import problem_of
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -126,12 +127,29 @@ class BiasParams(Section):
     gate: GateParams = GateParams()
 
 
-class AugmentParams(Section):
-    """No policy mirrors or turns an image by itself: a flip is allowed by the user who knows that labels survive it."""
+def _allowed(transform: dict[str, Any]) -> dict[str, Any]:
+    if problem := problem_of(transform):
+        raise ValueError(problem)
+    return transform
 
-    policy: Literal["none", "light", "medium", "strong"] = "light"
+
+class AugmentParams(Section):
+    """No built-in policy mirrors or turns an image: a flip is the choice of a user, and is tested like the rest.
+
+    The policy `own` is made of `transforms`, each an entry of tasks/contracts/transforms.py.
+    """
+
+    policy: Literal["none", "light", "medium", "strong", "own"] = "light"
+    transforms: tuple[Annotated[dict[str, Any], AfterValidator(_allowed)], ...] = ()
     horizontal_flip: bool = False
     vertical_flip: bool = False
+    waivers: tuple[WaiverParams, ...] = ()  # a person lets a transform pass that was found to change labels
+
+    @model_validator(mode="after")
+    def _own_has_transforms(self) -> "AugmentParams":
+        if (self.policy == "own") != bool(self.transforms):
+            raise ValueError("policy: own and a list of transforms go together; give both or neither")
+        return self
 
 
 class LocalBackbone(Section):
@@ -193,6 +211,7 @@ class TrainParams(Section):
     group_by: str | None = None
     patience: int = Field(5, ge=1)
     workers: int = Field(1, ge=0, le=64)
+    processes: int = Field(1, ge=1, le=64)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

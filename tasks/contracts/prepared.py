@@ -10,8 +10,6 @@ hashes that say whose they are. A record without a hash does not exist, so an in
 
 import os
 import shutil
-import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,12 +24,12 @@ from tasks.contracts.files import read_table
 from tasks.contracts.images import PIXELS_VERSION, THUMBNAIL_PX, Decoded, Undecodable, decode, decoder_warnings_off
 from tasks.contracts.progress import progress
 from tasks.contracts.raw import Unreadable, places, read_raw
+from tasks.contracts.record_files import HASH_BYTES, NAMES, RecordFiles, checksum_of
 from tasks.contracts.workspace import Workspace
 
 Pixels = NDArray[np.uint8]
 
-_HASH_BYTES = 32
-_NOBODY = bytes(_HASH_BYTES)
+_NOBODY = bytes(HASH_BYTES)
 _SPARE = 1000  # records of images that are gone, which are kept whatever their share
 
 
@@ -63,55 +61,58 @@ class Records:
 
 
 class Store:
-    """The cache of one side length; `add` may be called from several threads of one process."""
+    """The cache of one side length. One process has it; others may write pixels into the rows that it reserves."""
 
     def __init__(self, folder: Path, side_px: int) -> None:
         """Nothing is created before the first image is added."""
         self.folder = folder / f"{side_px}px-{PIXELS_VERSION}"
         self.side_px = side_px
+        self.files = RecordFiles(self.folder)
         self._shapes = ((side_px, side_px, 3), (THUMBNAIL_PX, THUMBNAIL_PX, 3))
         hashes = self._file("hashes").read_bytes() if self._file("hashes").exists() else b""
-        found = (hashes[at : at + _HASH_BYTES] for at in range(0, len(hashes) - _HASH_BYTES + 1, _HASH_BYTES))
+        found = (hashes[at : at + HASH_BYTES] for at in range(0, len(hashes) - HASH_BYTES + 1, HASH_BYTES))
         self._rows = {key.hex(): row for row, key in enumerate(found) if key != _NOBODY}
-        self._next = len(hashes) // _HASH_BYTES
-        self._lock = threading.Lock()
-        self._handles: tuple[int, ...] = ()
+        self._next = len(hashes) // HASH_BYTES
+        self._free: list[int] = []  # rows below `_next` that were reserved and not needed
 
     @contextmanager
     def writing(self) -> Iterator["Store"]:
-        """`add` works inside. Raises OSError where the disk is full; what was added before stays."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        names = ("pixels", "thumbnails", "hashes")
-        self._handles = tuple(os.open(self._file(name), os.O_RDWR | os.O_CREAT, 0o644) for name in names)
-        try:
+        """`add` and `claim` work inside. Raises OSError where the disk is full; what was added before stays."""
+        with self.files.opened():
             yield self
-        finally:
-            for handle in self._handles:
-                os.close(handle)
-            self._handles = ()
 
     def add(self, sha256: str, decoded: Decoded) -> None:
         """Keep an image's pixels and thumbnail; nothing happens where they are there already."""
-        with self._lock:
-            if sha256 in self._rows:
-                return
-            row = self._rows[sha256] = self._next
-            self._next += 1
-        try:
-            for handle, record in zip(self._handles, (decoded.pixels, decoded.thumbnail), strict=False):
-                _write(handle, np.ascontiguousarray(record).data.cast("B"), row)
-            _write(self._handles[2], memoryview(bytes.fromhex(sha256)), row)  # last: now the record exists
-        except OSError:
-            with self._lock:
-                del self._rows[sha256]
-            raise
+        if sha256 not in self._rows:
+            row = self.reserve()
+            self.files.write(row, decoded)
+            self.claim(sha256, row)
+
+    def reserve(self) -> int:
+        """A row that nobody has, for pixels whose content is not known yet."""
+        if self._free:
+            return self._free.pop()
+        self._next += 1
+        return self._next - 1
+
+    def claim(self, sha256: str, row: int) -> None:
+        """The pixels in the reserved `row` are this content's; where it has a record already, the row is free again."""
+        if sha256 in self._rows:
+            self.release(row)
+            return
+        self.files.name(row, sha256)  # after the pixels: now the record exists
+        self._rows[sha256] = row
+
+    def release(self, row: int) -> None:
+        """The reserved row is not needed."""
+        self._free.append(row)
 
     def forget(self, sha256: str) -> None:
         """Drop a record, so that it can be added anew."""
         row = self._rows.pop(sha256, None)
         if row is not None:
             with self._file("hashes").open("r+b") as file:
-                file.seek(row * _HASH_BYTES)
+                file.seek(row * HASH_BYTES)
                 file.write(_NOBODY)
 
     def has(self, sha256: str) -> bool:
@@ -145,8 +146,8 @@ class Store:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         kept = [(sha256, row) for sha256, row in self._rows.items() if sha256 in wanted]
-        sizes = (*(int(np.prod(shape)) for shape in self._shapes), _HASH_BYTES)
-        for name, size in zip(("pixels", "thumbnails", "hashes"), sizes, strict=True):
+        sizes = (*(int(np.prod(shape)) for shape in self._shapes), HASH_BYTES)
+        for name, size in zip(NAMES, sizes, strict=True):
             with self._file(name).open("rb") as old, (part / name).open("wb") as new:
                 for _, row in kept:
                     old.seek(row * size)
@@ -154,15 +155,10 @@ class Store:
         shutil.rmtree(self.folder)
         part.replace(self.folder)
         self._rows = {sha256: row for row, (sha256, _) in enumerate(kept)}
-        self._next = len(kept)
+        self._next, self._free = len(kept), []
 
     def _file(self, name: str) -> Path:
         return self.folder / name
-
-
-def checksum_of(pixels: Pixels) -> int:
-    """The CRC-32 of one image's prepared pixels."""
-    return zlib.crc32(np.ascontiguousarray(pixels).data)
 
 
 def open_checked(ws: Workspace) -> tuple[pd.DataFrame, Pixels]:
@@ -209,9 +205,3 @@ def _restore(ws: Workspace, store: Store, rows: pd.DataFrame, side_px: int) -> N
             if decoded is None or checksum_of(decoded.pixels) != checksum:
                 raise BadData(f"data/raw/{path} is not what was checked; run `graft run`, which checks it anew")
             store.add(sha256, decoded)
-
-
-def _write(handle: int, record: memoryview, row: int) -> None:
-    """One record at its place; a short write is a full disk."""
-    if os.pwrite(handle, record, row * len(record)) != len(record):
-        raise OSError(28, "no space left on device")

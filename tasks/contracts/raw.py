@@ -5,9 +5,10 @@ import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # the processes that only read do without
+    import pandas as pd
 
 COLUMNS = ("path", "archive", "offset", "stored_bytes", "deflated")
 
@@ -31,7 +32,7 @@ class Place:
     deflated: bool = False
 
 
-def places(rows: pd.DataFrame) -> list[Place]:
+def places(rows: "pd.DataFrame") -> list[Place]:
     """The places of manifest rows (COLUMNS)."""
     return [_place(*row) for row in rows[list(COLUMNS)].itertuples(index=False, name=None)]
 

@@ -79,18 +79,19 @@ def make_demo(folder: Path, seed: int) -> Demo:
 def _clean(seed: int) -> Iterator[Sample]:
     for number, photograph in enumerate(PHOTOGRAPHS):
         rng = np.random.default_rng([seed, number])
-        picture = _open(photograph)
+        picture = open_photograph(photograph)
         for crop in crops(photograph, rng):
             gamma, contrast = round(rng.uniform(0.65, 1.5), 3), round(rng.uniform(0.75, 1.1), 3)
             marked = photograph.label == WATERMARKED and crop.split == "train" and rng.random() < WATERMARKED_SHARE
-            pixels = _toned(_cut(picture, crop), gamma, contrast)
+            pixels = toned(_cut(picture, crop), gamma, contrast)
             suffix = ".png" if rng.random() < 0.25 else ".jpg"
             data = _encoded(_watermarked(pixels) if marked else pixels, suffix)
             flaw = "watermark" if marked else ""
             yield Sample(photograph.label, data, suffix, photograph, crop, gamma, contrast, flaw)
 
 
-def _open(photograph: Photograph) -> Image.Image:
+def open_photograph(photograph: Photograph) -> Image.Image:
+    """The whole photograph in RGB. Raises BadEnvironment where its package does not hold it."""
     spec = find_spec(photograph.package)  # the package is not imported: skimage.data could download
     folders = spec.submodule_search_locations if spec else None
     path = Path(next(iter(folders or ["?"]))) / photograph.file
@@ -104,7 +105,7 @@ def _cut(picture: Image.Image, crop: Crop) -> Image8:
     return np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, box=box))
 
 
-def _toned(pixels: Image8, gamma: float, contrast: float) -> Image8:
+def toned(pixels: Image8, gamma: float, contrast: float) -> Image8:
     """Vary the tones, so that the mean colour alone does not give a class away; a gamma never clips to flat."""
     levels = (np.arange(256) / 255) ** gamma * 255
     table: Image8 = np.clip(np.rint((levels - 127.5) * contrast + 127.5), 0, 255).astype(np.uint8)

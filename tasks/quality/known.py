@@ -53,14 +53,18 @@ class Known:
         there = (store.rows(found["sha256"]) >= 0) & (found["prepared_px"] == store.side_px)
         return found.where(found.pop("known").notna() & (there | found["pixels_crc32"].isna()))
 
-    def row_of_content(self, sha256: str, store: Store) -> dict[str, Any] | None:
-        """What is known of these bytes under whatever name; None where they must be decoded."""
-        row = self.by_content.get(sha256)
-        if row is None or self.rows is None or not store.has(sha256):
-            return None
-        before = self.rows.iloc[row]
-        if before["prepared_px"] != store.side_px:
-            return None
+    def contents(self, store: Store) -> frozenset[str]:
+        """The hashes of the contents that need not be decoded: their row is known and their pixels are there."""
+        if self.rows is None:
+            return frozenset()
+        same_side = (self.rows["prepared_px"] == store.side_px).to_numpy(dtype=bool, na_value=False)
+        return frozenset(key for key, row in self.by_content.items() if same_side[row] and store.has(key))
+
+    def row_of_content(self, sha256: str) -> dict[str, Any]:
+        """What is known of these bytes, one of `contents`, under whatever name."""
+        if self.rows is None:
+            raise KeyError(sha256)
+        before = self.rows.iloc[self.by_content[sha256]]
         return {str(name): value for name, value in before.items() if name not in _KEY}
 
     def write(self, index: Path, stamped: pd.DataFrame, rows: pd.DataFrame) -> None:

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.backbone.catalog import EMBEDDED_PREFIX, find_entry, weights_folder
-from tasks.backbone.features import PixelSource, cached_features
+from tasks.backbone.features import cached_features
+from tasks.backbone.rows import PixelSource
 from tasks.backbone.weights import open_entry
 from tasks.contracts.records import Statistic, Status
 from tasks.evaluate.metrics import wilson

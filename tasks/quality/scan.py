@@ -6,25 +6,24 @@ time, and pixels go straight into a file. A file that has not changed since the 
 
 import hashlib
 import math
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.images import Undecodable, decode, decoder_warnings_off, stored_size
-from tasks.contracts.prepared import Store, checksum_of
+from tasks.contracts.images import stored_size
+from tasks.contracts.prepared import Store
 from tasks.contracts.progress import progress
 from tasks.contracts.raw import Place, Unreadable, places, read_raw
 from tasks.quality.known import Known, stamps
-from tasks.quality.measures import Measures, measure
+from tasks.quality.measures import Measures
+from tasks.quality.reading import Caps, Found, Job, Reader, Row
+from tasks.quality.workers import Submit, cores, workers
 
 MEASURES = tuple(field.name for field in fields(Measures))
 _TYPES = {
@@ -43,17 +42,6 @@ _TYPES = {
 _SIZES_READ, _SIDE_STEP_PX, _HEADER_BYTES = 200, 32, 1 << 25
 _TABLED_ROWS = 2048
 _AT_ONCE, _AHEAD = 16, 3  # files in a piece of work, and pieces per worker that are under way
-
-Row = dict[str, object]
-
-
-@dataclass(frozen=True)
-class Caps:
-    """What is read at all, and how large the prepared pixels are."""
-
-    side_px: int
-    max_megapixels: float
-    max_megabytes: float
 
 
 @dataclass(frozen=True)
@@ -84,14 +72,14 @@ def scan(root: Path, manifest: pd.DataFrame, caps: Caps, store: Store, index: Pa
     The manifest comes back with `sha256`, `bytes`, `width`, `height`, `mode`, `format`, `aspect` (long side by short
     side), `jpeg_quality`, the measures, and `prepared_px` and `pixels_crc32` where the image's pixels are in `store`;
     what was found is added to `reasons`. `index` is where what is known is kept for the next scan.
-    Raises OSError where the disk is full.
+    Raises OSError where the disk is full, BadEnvironment where the system ends a worker.
     """
     readable = np.array([all(reason == "no_label" for reason in ids) for ids in manifest["reasons"]], dtype=bool)
     stamped = stamps(root, manifest[readable])
     known = Known.read(index, caps.max_megapixels, caps.max_megabytes)
     found = known.rows_of(stamped, store)
     unknown = manifest[readable][found["path"].isna().to_numpy()]
-    new = _tabled(_read_all(root, unknown, _Pass(caps, store, known))).set_axis(unknown.index)
+    new = _tabled(_read_all(root, unknown, caps, store, known)).set_axis(unknown.index)
     rows = pd.concat([_typed(found.drop(index=unknown.index)), new])
     known.write(index, stamped, rows)
     store.compact(set(rows["sha256"].dropna()))
@@ -102,45 +90,6 @@ def scan(root: Path, manifest: pd.DataFrame, caps: Caps, store: Store, index: Pa
     ]
     table = manifest.assign(reasons=pd.Series(reasons, index=manifest.index, dtype="object"))
     return Scan(pd.concat([table, rows], axis="columns"), len(unknown))
-
-
-def scan_file(root: Path, place: Place, reading: "_Pass") -> Row:
-    """One file's pass, as a row of the table. Never raises for what is wrong with a file."""
-    caps = reading.caps
-    try:
-        data = read_raw(root, place, int(caps.max_megabytes * 1e6))
-    except Unreadable as error:
-        return {"reason": error.reason}
-    sha256 = hashlib.sha256(data).hexdigest()
-    if (before := reading.known.row_of_content(sha256, reading.store)) is not None:
-        return before
-    header: Row = {"sha256": sha256, "bytes": len(data)}
-    try:
-        image = decode(data, caps.side_px, caps.max_megapixels)
-    except Undecodable as error:
-        return header | {"reason": error.reason}
-    reading.store.add(sha256, image)
-    return header | {
-        "width": image.width,
-        "height": image.height,
-        "mode": image.mode,
-        "format": image.format,
-        "has_location": image.has_location,
-        "prepared_px": caps.side_px,
-        "pixels_crc32": checksum_of(image.pixels),
-        "aspect": max(image.width, image.height) / min(image.width, image.height),
-        "jpeg_quality": image.jpeg_quality,
-        **vars(measure(image)),
-    }
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """What all files of one scan share."""
-
-    caps: Caps
-    store: Store
-    known: Known
 
 
 def _stored_size(root: Path, place: Place) -> tuple[int, int] | None:
@@ -163,39 +112,35 @@ def _typed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.reindex(columns=list(types)).astype(types)
 
 
-def _read_all(root: Path, rows: pd.DataFrame, reading: _Pass) -> Iterator[Row]:
+def _read_all(root: Path, rows: pd.DataFrame, caps: Caps, store: Store, known: Known) -> Iterator[Row]:
     """The rows in order; a window of them is under way on all cores."""
     todo = places(rows)
-    pieces = [todo[start : start + _AT_ONCE] for start in range(0, len(todo), _AT_ONCE)]
-    with reading.store.writing(), decoder_warnings_off(), _one_thread_each():
-        yield from progress(_in_order(root, pieces, reading), len(todo), "reading images")
+    reader = Reader(root, caps, store.files, known.contents(store))
+    with store.writing(), workers(reader, len(todo)) as submit:
+        found = _in_order(todo, store, submit)
+        yield from progress((_kept(*one, store, known) for one in found), len(todo), "reading images")
 
 
-def _in_order(root: Path, pieces: list[list[Place]], reading: _Pass) -> Iterator[Row]:
-    workers = len(os.sched_getaffinity(0))
-    window: deque[Future[list[Row]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for piece in pieces:
-                window.append(pool.submit(_scan_piece, root, piece, reading))
-                if len(window) > workers * _AHEAD:
-                    yield from window.popleft().result()
-            while window:
-                yield from window.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)  # after an interruption nothing more is read
+def _in_order(todo: list[Place], store: Store, submit: Submit) -> Iterator[tuple[int, Found]]:
+    """What was found of each file, with the record that was reserved for its pixels."""
+    window: deque[tuple[list[Job], Future[list[Found]]]] = deque()
+    for start in range(0, len(todo), _AT_ONCE):
+        piece = [(place, store.reserve()) for place in todo[start : start + _AT_ONCE]]
+        window.append((piece, submit(piece)))
+        if len(window) > cores() * _AHEAD:
+            yield from _done(*window.popleft())
+    while window:
+        yield from _done(*window.popleft())
 
 
-def _scan_piece(root: Path, piece: list[Place], reading: _Pass) -> list[Row]:
-    return [scan_file(root, place, reading) for place in piece]
+def _done(piece: list[Job], found: "Future[list[Found]]") -> Iterator[tuple[int, Found]]:
+    return zip((record for _, record in piece), found.result(), strict=True)
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """OpenCV's own threads would only compete with the scan's."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+def _kept(record: int, found: Found, store: Store, known: Known) -> Row:
+    """The row; its pixels now exist in the cache. Of equal contents the first in order keeps its record."""
+    if isinstance(found, dict) and "pixels_crc32" in found:
+        store.claim(str(found["sha256"]), record)
+    else:
+        store.release(record)
+    return known.row_of_content(found) if isinstance(found, str) else found

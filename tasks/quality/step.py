@@ -22,7 +22,8 @@ from tasks.quality.findings import Checks, find, split_sizes
 from tasks.quality.integrity import own_rules
 from tasks.quality.memory import read_splits, write_splits
 from tasks.quality.near import find_near
-from tasks.quality.scan import Caps, prepared_side, scan
+from tasks.quality.reading import Caps
+from tasks.quality.scan import prepared_side, scan
 from tasks.quality.verdicts import judge
 
 VERSION = 3

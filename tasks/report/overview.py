@@ -36,11 +36,12 @@ def findings(sources: Sources) -> Findings:
         sources.quality,
         sources.bias,
         sources.gate,
+        sources.augmentation,
         sources.selection,
         sources.training,
         sources.evaluation,
     ):
-        if report is not None:
+        if report is not None and "findings" in report:  # augmentation.json has them since its results version 2
             found += [{**finding, "report": report["report"]} for finding in report["findings"]]
     found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     counts = {severity: sum(f["severity"] == severity for f in found) for severity in SEVERITIES}

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.contracts.files import write_text
 from tasks.contracts.workspace import Workspace
 from tasks.report import data, numbers, overview, results
-from tasks.report.changes import changes
+from tasks.report.changes import changes, label_rows
 from tasks.report.charts import SHARE, STRENGTH, mark
 from tasks.report.sources import Sources, read_sources
 from tasks.report.tuned import tuned
@@ -93,7 +93,7 @@ def _views(sources: Sources) -> dict[str, Any]:
     if sources.bias is not None:
         views["composition"] = data.composition(sources.bias)
     if sources.augmentation is not None:
-        views["changes"] = changes(sources.augmentation)
+        views |= {"changes": changes(sources.augmentation), "label_rows": label_rows(sources.augmentation)}
     if sources.tuning is not None:
         views["tuned"] = tuned(sources.tuning)
     if sources.training is not None:

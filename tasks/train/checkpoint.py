@@ -22,6 +22,7 @@ from tasks.contracts.files import replacing
 from tasks.contracts.progress import say
 from tasks.contracts.records import Epoch
 from tasks.train.clock import Clock
+from tasks.train.ranks import current
 
 LAYOUT = 1  # raised when the file's layout changes; another one is not read
 SECONDS_BETWEEN = 15.0
@@ -109,9 +110,9 @@ class Checkpoint:
     def write(self, run: Run, clock: Clock) -> None:
         """Write the state of now.
 
-        Raises OSError where the disk is full; the last checkpoint then stays.
+        Of several processes only the first writes. Raises OSError where the disk is full; the last one then stays.
         """
-        if math.isinf(self._seconds_between):
+        if math.isinf(self._seconds_between) or not current().is_first:
             return
         started = time.monotonic()
         with clock.of("write"), replacing(self.path) as part:

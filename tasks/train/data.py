@@ -23,6 +23,7 @@ from tasks.contracts.samples import usable
 from tasks.train.clock import Clock
 
 Augment = Callable[[Pixels, int], Pixels]
+CPU = torch.device("cpu")
 _NAMED = 3  # images of a batch that a message names
 Sampling = Literal["shuffled", "class_balanced", "group_balanced"]
 
@@ -52,16 +53,13 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs (batch, ...) float32; class indices, weights and groups (batch,); which samples these are.
+    """Inputs (batch, ...) float32 and class indices (batch,).
 
     Where inputs are mixed of two images, `partners` are the other ones' classes and `shares` the own parts.
     """
 
     inputs: Tensor
     targets: Tensor
-    weights: Tensor
-    groups: Tensor
-    chosen: NDArray[np.int64]
     partners: Tensor | None = None
     shares: Tensor | None = None
 
@@ -153,6 +151,7 @@ class ImageBatches:
     backbone: BackboneRef
     augment: Augment | None = None
     workers: int = 1
+    device: torch.device = CPU  # where bytes become numbers
     clock: Clock = field(default_factory=Clock, compare=False)
 
     @property
@@ -186,7 +185,7 @@ class ImageBatches:
                 images = np.stack([self.augment(image, s) for image, s in zip(images, seeds, strict=True)])
         backbone = self.backbone
         with self.clock.of("normalise"):
-            inputs = to_input(torch.from_numpy(images), backbone.input_px, backbone.mean, backbone.std)
+            inputs = to_input(torch.from_numpy(images).to(self.device), backbone.input_px, backbone.mean, backbone.std)
         return _batch(self.samples, chosen, inputs)
 
 
@@ -224,7 +223,4 @@ def split_evenly(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.i
 
 
 def _batch(samples: Samples, chosen: NDArray[np.int64], inputs: Tensor) -> Batch:
-    targets, weights, groups = (
-        torch.from_numpy(of[chosen]) for of in (samples.targets, samples.weights, samples.groups)
-    )
-    return Batch(inputs, targets, weights, groups, chosen)
+    return Batch(inputs, torch.from_numpy(samples.targets[chosen]))

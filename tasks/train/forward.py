@@ -10,6 +10,7 @@ from torch.nn import functional
 from tasks.backbone.features import best_device
 from tasks.contracts.errors import BadEnvironment
 from tasks.train.data import Batches, split_evenly
+from tasks.train.ranks import current
 
 EVALUATION_BATCH = 256
 
@@ -44,9 +45,12 @@ def validate(module: nn.Module, val: Batches, device: torch.device) -> tuple[flo
     """Mean cross-entropy in nats and accuracy on all of `val`; the module is left in evaluation mode."""
     module.eval()
     loss = correct = 0.0
-    for batch in val.epoch(split_evenly(np.arange(len(val.samples)), EVALUATION_BATCH), 0, 0):
+    parts = [current().part(part) for part in split_evenly(np.arange(len(val.samples)), EVALUATION_BATCH)]
+    for batch in val.epoch([part for part in parts if len(part)], 0, 0):
         logits = forward(module, batch.inputs, device)
         targets = batch.targets.to(device)
         loss += functional.cross_entropy(logits, targets, reduction="sum").item()
         correct += (logits.argmax(1) == targets).sum().item()
-    return loss / len(val.samples), correct / len(val.samples)
+    sums = torch.tensor([loss, correct], dtype=torch.float64)
+    current().sum([sums])
+    return float(sums[0]) / len(val.samples), float(sums[1]) / len(val.samples)

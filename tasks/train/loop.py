@@ -11,24 +11,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.backbone.network import memory_format
 from tasks.backbone.threads import fitting_threads
-from tasks.contracts.errors import BadData, BadEnvironment
+from tasks.contracts.errors import BadData
 from tasks.contracts.progress import meter, say
 from tasks.contracts.records import Epoch
 from tasks.train.checkpoint import Checkpoint, Position, Run
 from tasks.train.clock import Clock, time_line
 from tasks.train.data import Batch, Batches, Samples, Sampling, order_of, split_evenly
-from tasks.train.forward import forward, validate
-from tasks.train.mixing import mixed
-from tasks.train.objective import losses, next_group_weights, sample_weights
+from tasks.train.forward import validate
+from tasks.train.gradients import Pieces, Statistics, backward, fewer, require_shares
+from tasks.train.objective import next_group_weights, sample_weights
+from tasks.train.ranks import current
 from tasks.train.schedules import Schedule, rate_at
 from tasks.train.strategies import Part, parameter_groups, set_state
 
-_LEAST_AT_ONCE = 2  # batch normalisation cannot train on one image
-_OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory")
+Chosen = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,10 @@ def fit(learner: Learner, train: Batches, val: Batches, recipe: Recipe, checkpoi
     """Train in place on `train`; the module ends in evaluation mode with the weights of least loss on `val`.
 
     With `ema` these are averaged weights. With `checkpoint` it goes on where an earlier run was interrupted.
-    Raises BadData where the loss is no number, BadEnvironment where not even two images fit into memory.
+    Raises BadData where the loss is no number, BadEnvironment where not even two images fit into memory, BadUsage
+    where a batch has no two images for each process.
     """
+    require_shares(len(train.samples), recipe.batch_size, current().size)
     run, clock = _start(learner, recipe, int(train.samples.groups.max()) + 1), Clock()
     anchors = [[p.detach().clone() for p in group["params"]] for group in run.optimizer.param_groups if group["pull"]]
     if checkpoint:
@@ -99,7 +102,7 @@ def fit(learner: Learner, train: Batches, val: Batches, recipe: Recipe, checkpoi
                     _step(run, batch, recipe, rate_at(done, recipe.epochs * steps, recipe.schedule), train.samples)
                     _pull(run, anchors)
                     _follow(run, recipe, done)
-                advance(len(batch.targets), _note(run, recipe.device))
+                advance(len(batch[0]), _note(run, recipe.device))
                 if checkpoint:
                     checkpoint.write_if_due(run, clock)
             with clock.of("validate"):
@@ -131,36 +134,38 @@ def _is_over(position: Position, recipe: Recipe) -> bool:
     return position.epoch >= recipe.epochs or waited >= recipe.patience
 
 
-def _batches(position: Position, train: Batches, recipe: Recipe, clock: Clock) -> Iterator[Batch]:
-    """The batches of the epoch that are still to come; waiting for them is counted."""
+def _batches(position: Position, train: Batches, recipe: Recipe, clock: Clock) -> Iterator[tuple[Chosen, Batch]]:
+    """The batches of the epoch that are still to come, whole as positions and this process's share of them as data.
+
+    Waiting for them is counted.
+    """
     order = order_of(train.samples, recipe.sampling, recipe.seed, position.epoch)
     parts = split_evenly(order, recipe.batch_size)[position.step :]
-    batches = train.epoch(parts, recipe.seed, position.epoch)
-    for _ in parts:
+    batches = train.epoch([current().part(part) for part in parts], recipe.seed, position.epoch)
+    for part in parts:
         with clock.of("wait"):
             batch = next(batches)
-        yield batch
+        yield part, batch
 
 
-def _step(run: Run, batch: Batch, recipe: Recipe, rate: float, samples: Samples) -> None:
+def _step(run: Run, batch: tuple[Chosen, Batch], recipe: Recipe, rate: float, samples: Samples) -> None:
     """One step of the optimiser, at `rate` of the peak; where memory runs out, with fewer images at a time.
 
     Raises BadData, with the state as it was before, where the loss or its gradient is no number.
     """
-    position, norms = run.position, [(b, b.clone()) for b in _statistics(run.module)]
-    weights = sample_weights(batch, position.group_weights)
-    while (sample_losses := _backward(run, batch, weights, recipe)) is None:
-        _restore(norms)
-        run.position = replace(run.position, at_once=_fewer(run.position.at_once or len(batch.targets)))
+    (chosen, share), position = batch, run.position
+    weights, norms = sample_weights(samples, chosen, position.group_weights), Statistics(run.module)
+    while (sample_losses := backward(run.module, share, weights, _pieces(run.position, recipe))) is None:
+        run.position = replace(run.position, at_once=fewer(run.position.at_once or len(share.targets)))
         say(f"out of memory: {run.position.at_once} images at a time from here on, batches as large as before")
     loss = float((sample_losses * weights).sum())
     moving = [p for p in run.module.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
     if not math.isfinite(loss) or not bool(torch.isfinite(norm)):
-        _restore(norms)
+        norms.restore()
         raise BadData(
             f"the training loss is no number at epoch {position.epoch + 1}, batch {position.step + 1} "
-            f"({samples.named(batch.chosen)}); lower train.learning_rate (now {recipe.learning_rate:g})"
+            f"({samples.named(chosen)}); lower train.learning_rate (now {recipe.learning_rate:g})"
         )
     if recipe.clip_norm:
         nn.utils.clip_grads_with_norm_(moving, recipe.clip_norm, norm)
@@ -170,59 +175,24 @@ def _step(run: Run, batch: Batch, recipe: Recipe, rate: float, samples: Samples)
     run.position = replace(
         run.position,
         step=position.step + 1,
-        loss=position.loss + loss * len(batch.targets),
-        seen=position.seen + len(batch.targets),
-        group_weights=next_group_weights(position.group_weights, batch.groups, sample_losses, recipe.group_dro),
+        loss=position.loss + loss * len(chosen),
+        seen=position.seen + len(chosen),
+        group_weights=next_group_weights(
+            position.group_weights, samples.groups[chosen], sample_losses, recipe.group_dro
+        ),
     )
 
 
-def _backward(run: Run, batch: Batch, weights: Tensor, recipe: Recipe) -> Tensor | None:
-    """Gradients of the weighted loss and the loss of each sample, on the CPU; None where memory ran out."""
-    torch.manual_seed(_stream(recipe.seed, run.position.epoch, run.position.step))  # mixing, dropout
-    run.optimizer.zero_grad(set_to_none=True)
-    whole = mixed(batch, recipe.mixup, recipe.cutmix)
-    found = []
-    try:
-        for part in np.array_split(np.arange(len(weights)), -(-len(weights) // (run.position.at_once or len(weights)))):
-            piece = whole.part(part)
-            sample_losses = losses(forward(run.module, piece.inputs, recipe.device), piece, recipe.label_smoothing)
-            (sample_losses * weights[part].to(recipe.device)).sum().backward()  # type: ignore[no-untyped-call]
-            found.append(sample_losses.detach().cpu())
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        return None
-    return torch.cat(found)
-
-
-def _stream(seed: int, epoch: int, step: int) -> int:
-    """The seed of a step's own random stream."""
-    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
-
-
-def _fewer(images: int) -> int:
-    if images <= _LEAST_AT_ONCE:
-        raise BadEnvironment(
-            f"not even {_LEAST_AT_ONCE} images fit into memory at a time; choose a smaller backbone or free memory"
-        )
-    return max(_LEAST_AT_ONCE, images // 2)
-
-
-def _statistics(module: nn.Module) -> Iterator[Tensor]:
-    """The buffers that a forward pass moves."""
-    for part in module.modules():
-        if part.training:
-            yield from part.buffers(recurse=False)
-
-
-@torch.no_grad()
-def _restore(saved: list[tuple[Tensor, Tensor]]) -> None:
-    for buffer, before in saved:
-        buffer.copy_(before)
+def _pieces(position: Position, recipe: Recipe) -> Pieces:
+    return Pieces(
+        ranks=current(),
+        at_once=position.at_once,
+        stream=(recipe.seed, position.epoch, position.step),
+        device=recipe.device,
+        mixup=recipe.mixup,
+        cutmix=recipe.cutmix,
+        label_smoothing=recipe.label_smoothing,
+    )
 
 
 @torch.no_grad()

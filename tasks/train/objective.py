@@ -1,10 +1,12 @@
 """What is minimised: cross-entropy by sample, weighted by sample or by the worst groups."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.train.data import Batch
+from tasks.train.data import Batch, Samples
 
 
 def losses(logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
@@ -16,17 +18,17 @@ def losses(logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
     return shares * own + (1 - shares) * _cross_entropy(logits, batch.partners, label_smoothing)
 
 
-def sample_weights(batch: Batch, group_weights: tuple[float, ...]) -> Tensor:
-    """What each sample counts, (batch,), adding up to 1: its own weight, or its share of what its group counts."""
-    if not group_weights:
-        return batch.weights / batch.weights.sum()
-    shares = torch.tensor(group_weights)[batch.groups] / torch.bincount(batch.groups)[batch.groups]
-    weights = batch.weights * shares
+def sample_weights(samples: Samples, chosen: NDArray[np.int64], group_weights: tuple[float, ...]) -> Tensor:
+    """What each chosen sample counts, (batch,), adding up to 1: its own weight, times its share of its group's."""
+    weights = torch.from_numpy(samples.weights[chosen])
+    if group_weights:
+        groups = samples.groups[chosen]
+        weights = weights * torch.tensor(group_weights)[groups] / torch.from_numpy(np.bincount(groups)[groups])
     return weights / weights.sum()
 
 
 def next_group_weights(
-    group_weights: tuple[float, ...], groups: Tensor, sample_losses: Tensor, rate: float
+    group_weights: tuple[float, ...], groups: NDArray[np.int64], sample_losses: Tensor, rate: float
 ) -> tuple[float, ...]:
     """The groups' weights after a step: those with a great loss count more from now on.
 
@@ -35,8 +37,8 @@ def next_group_weights(
     if not group_weights:
         return ()
     means = torch.zeros(len(group_weights), dtype=torch.float64)
-    counts = torch.bincount(groups, minlength=len(group_weights))
-    means.index_add_(0, groups, sample_losses.double())
+    counts = torch.from_numpy(np.bincount(groups, minlength=len(group_weights)))
+    means.index_add_(0, torch.from_numpy(groups), sample_losses.double())
     raised = torch.tensor(group_weights, dtype=torch.float64) * torch.exp(rate * means / counts.clamp(min=1))
     return tuple((raised / raised.sum()).tolist())
 

@@ -1,16 +1,19 @@
 """The train stage: the candidate by the chosen strategy, and the same network from scratch as its control."""
 
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.bias.gate import require_open
 from tasks.contracts.params import TrainParams
 from tasks.contracts.progress import say
-from tasks.contracts.records import Attempt, ModelRecord
+from tasks.contracts.records import Attempt, ModelRecord, read_json
 from tasks.contracts.workspace import Workspace
-from tasks.train.model import count_parameters, save_model
+from tasks.train.launch import answer, run_joined
+from tasks.train.model import RECORD, count_parameters, save_model
 from tasks.train.opening import open_task
+from tasks.train.ranks import current, joined
 from tasks.train.settings import strategies_of
 from tasks.train.strategies import Scratch
 from tasks.train.transfer import Task, Transferred, rank, transfer
@@ -33,6 +36,9 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
     BadEnvironment (device, memory) and BrokenArtifact (weights).
     """
     require_open(ws.gate)
+    if params.processes > 1 and not current().is_joined:
+        run_joined("tasks.train.step", (ws.root, params.model_dump_json(), seed), params.processes)
+        return _read_back(ws)
     task, classes = open_task(ws, params, seed)
     scratch = Scratch()
     wanted = strategies_of(params)
@@ -43,9 +49,10 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
         said = ", ".join(f"{attempt.strategy} {attempt.val_accuracy:.3f}" for attempt in attempts)
         say(f"accuracy on val: {said}; {best.strategy} is the candidate")
     compared = attempts if len(attempts) > 1 else ()
-    for folder, name in ((ws.candidate, best.strategy), (ws.scratch, scratch.name)):
-        _save(folder, task, found[name], (classes, compared if folder == ws.candidate else ()))
-    shutil.rmtree(ws.checkpoints, ignore_errors=True)
+    if current().is_first:
+        for folder, name in ((ws.candidate, best.strategy), (ws.scratch, scratch.name)):
+            _save(folder, task, found[name], (classes, compared if folder == ws.candidate else ()))
+        shutil.rmtree(ws.checkpoints, ignore_errors=True)
     return Trained(best, found[scratch.name].on_val)
 
 
@@ -70,3 +77,24 @@ def _save(folder: Path, task: Task, found: Transferred, said: tuple[tuple[str, .
         compared=compared,
     )
     save_model(folder, found.net, record)
+
+
+def _read_back(ws: Workspace) -> Trained:
+    """What the processes wrote."""
+    attempts = []
+    for folder in (ws.candidate, ws.scratch):
+        model = read_json(folder / RECORD)
+        kept = model["history"][model["best_epoch"] - 1]
+        attempts.append(Attempt(model["strategy"], kept["val_accuracy"], kept["val_loss"]))
+    return Trained(*attempts)
+
+
+def _main() -> None:
+    """One of several processes, as `run_joined` or torchrun starts it."""
+    root, params, seed = sys.argv[1:]
+    with joined():
+        run(Workspace(Path(root)), TrainParams.model_validate_json(params), int(seed))
+
+
+if __name__ == "__main__":
+    answer(_main)

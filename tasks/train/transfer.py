@@ -11,16 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.augment.policy import Policy
-from tasks.backbone.features import Rows, cached_features
-from tasks.backbone.network import TransferNet
+from tasks.augment.policy import Policy, seed_for
+from tasks.backbone.features import Rows, cached_rows
+from tasks.backbone.network import Backbone, TransferNet
+from tasks.backbone.rows import View
+from tasks.backbone.split import CannotSplit, Rest, Trunk, split
 from tasks.backbone.weights import build_backbone, build_network
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import say
 from tasks.contracts.records import Attempt, BackboneRef
 from tasks.train.checkpoint import SECONDS_BETWEEN, Checkpoint, Position
 from tasks.train.data import ImageBatches, RowBatches, Samples
-from tasks.train.forward import validate
+from tasks.train.forward import has_bfloat16, validate
 from tasks.train.loop import Fitted, Learner, Recipe, fit
 from tasks.train.model import Head, fresh_net
 from tasks.train.strategies import (
@@ -36,6 +38,7 @@ from tasks.train.strategies import (
     whole,
 )
 
+IN_MEMORY_BYTES = 2**30  # of rows; more are read from the cache batch by batch
 _STEPS_BETWEEN_ENDS = 10  # of weight interpolation
 
 
@@ -57,6 +60,11 @@ class Task:
     views: int = 0
     seconds_between: float = SECONDS_BETWEEN  # checkpoints
     watch: Callable[[str, Position], None] | None = None  # told what is trained ("probe": a head) and where it stands
+
+    @property
+    def keeps_views(self) -> bool:
+        """Whether what frozen stages make of an image is worth keeping: it will be seen again."""
+        return bool(self.views) or not self.policy.transforms
 
 
 @dataclass(frozen=True)
@@ -106,16 +114,15 @@ def _network(task: Task, strategy: Strategy) -> TransferNet:
 
 def head_batches(task: Task, net: TransferNet) -> tuple[RowBatches, RowBatches]:
     """Features of the backbone as it is, for training and for validation of a head."""
-    return _features(task, net, task.train), _features(task, net, task.val)
+    return _rows(task, net.backbone, task.train), _rows(task, net.backbone, task.val)
 
 
 def train_head(task: Task, net: TransferNet, batches: tuple[RowBatches, RowBatches]) -> Fitted:
     """Train the head alone, in place, on what `head_batches` gave."""
     train, val = batches
-    learner = Learner(net.head, tuple(whole("head", net.head)))
-    recipe = replace(task.recipe, mixup=0.0, cutmix=0.0)  # of images, not of features
     say(f"head: {len(task.train):,} images' features, {task.head.classes} classes")
-    return fit(learner, train, val, recipe, _checkpoint(task, "probe", {}))
+    learner = Learner(net.head, tuple(whole("head", net.head)))
+    return fit(learner, train, val, _unmixed(task.recipe), _checkpoint(task, "probe", {}))
 
 
 def _probed(task: Task, net: TransferNet) -> dict[str, Tensor]:
@@ -126,21 +133,60 @@ def _probed(task: Task, net: TransferNet) -> dict[str, Tensor]:
 
 def _tune(task: Task, net: TransferNet, strategy: Strategy, parts: list[Part]) -> Fitted:
     say(f"{strategy.name}: {task.backbone.name}, {len(task.train):,} images, {task.head.classes} classes")
-    train = ImageBatches(task.train, task.pixels, task.backbone, task.policy, task.workers)
-    val = ImageBatches(task.val, task.pixels, task.backbone, None, task.workers)
     checkpoint = _checkpoint(task, strategy.name, asdict(strategy))
-    return fit(Learner(net, tuple(parts)), train, val, task.recipe, checkpoint)
+    frozen = strategy.frozen_stages if isinstance(strategy, FineTuning) else 0
+    if frozen and task.keeps_views and (cut := _cut(task, net, frozen)):
+        trunk, rest = cut
+        train, val = (_rows(task, trunk, samples) for samples in (task.train, task.val))
+        return fit(Learner(rest, tuple(parts)), train, val, _unmixed(task.recipe), checkpoint)
+    images, val_images = _images(task, task.train, task.policy), _images(task, task.val, None)
+    return fit(Learner(net, tuple(parts)), images, val_images, task.recipe, checkpoint)
 
 
-def _features(task: Task, net: TransferNet, samples: Samples) -> RowBatches:
-    rows = cached_features(net.backbone, task.backbone, Rows(task.pixels, samples.rows), samples.sha256, task.cache)
-    return RowBatches(samples, (rows,))
+def _images(task: Task, samples: Samples, policy: Policy | None) -> ImageBatches:
+    return ImageBatches(samples, task.pixels, task.backbone, policy, task.workers, task.recipe.device)
+
+
+def _cut(task: Task, net: TransferNet, stages: int) -> tuple[Trunk, Rest] | None:
+    """The network in two behind its frozen stages; None, and said, where it has no such place."""
+    net.to(task.recipe.device)
+    try:
+        return split(net, stages, has_bfloat16(task.recipe.device))
+    except CannotSplit as error:
+        say(str(error))
+        return None
+
+
+def _rows(task: Task, source: Backbone | Trunk, samples: Samples) -> RowBatches:
+    """What `source` gives: of val one row an image, of train one for each stored view of it."""
+    pixels = Rows(task.pixels, samples.rows)
+    views = _views(task) if samples is task.train else (None,)
+    found = [cached_rows(source, task.backbone, pixels, samples.sha256, task.cache, view) for view in views]
+    bytes_in_all = sum(len(rows) * rows.shape[1] * 4 for rows in found)
+    return RowBatches(samples, tuple(rows[:] if bytes_in_all <= IN_MEMORY_BYTES else rows for rows in found))
+
+
+def _views(task: Task) -> tuple[View | None, ...]:
+    """The stored views of training images; the image as it is where none are wanted, or nothing changes it."""
+    if not task.views or not task.policy.transforms:
+        return (None,)
+    digest = hashlib.sha256(repr((task.policy.transforms, task.policy.side_px)).encode()).hexdigest()
+    seed = task.recipe.seed
+    return tuple(
+        View(digest, task.policy, lambda sha256, number=number: seed_for(seed, number, sha256), number)  # type: ignore[misc]
+        for number in range(task.views)
+    )
+
+
+def _unmixed(recipe: Recipe) -> Recipe:
+    """Mixup and cutmix are of images, not of what a frozen network made of them."""
+    return replace(recipe, mixup=0.0, cutmix=0.0)
 
 
 def _interpolated(task: Task, tuned: Transferred, probed: dict[str, Tensor]) -> Transferred:
     """The weights between `probed` and `tuned` that do best on val, by accuracy and then by loss."""
     net, device = tuned.net, task.recipe.device
-    val = ImageBatches(task.val, task.pixels, task.backbone, None, task.workers)
+    val = _images(task, task.val, None)
     end = {name: value.clone() for name, value in net.state_dict().items()}
     floating = {name: (probed[name].to(device), value) for name, value in end.items() if value.is_floating_point()}
 
@@ -172,7 +218,7 @@ def _checkpoint(task: Task, name: str, strategy: dict[str, Any]) -> Checkpoint:
         "backbone": asdict(task.backbone),
         "head": asdict(task.head),
         "recipe": {**asdict(task.recipe), "device": str(task.recipe.device)},
-        "policy": [list(task.policy.transforms), task.policy.side_px],
+        "policy": [list(task.policy.transforms), task.policy.side_px, task.views],
         "threads": torch.get_num_threads(),
         "samples": digest.hexdigest(),
     }

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 from dataclasses import asdict
@@ -8,12 +9,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmarks import turning
 from tasks.augment import step
 from tasks.augment.policy import load_policy
-from tasks.contracts.errors import BadData, GateRefused
+from tasks.contracts.errors import BadData, BadUsage, GateRefused
 from tasks.contracts.files import write_record, write_table
-from tasks.contracts.params import AugmentParams
-from tasks.contracts.records import GateReport, GateRule
+from tasks.contracts.params import AugmentParams, WaiverParams
+from tasks.contracts.records import GateReport, GateRule, read_json
 from tasks.contracts.workspace import Workspace
 from tests.conftest import store_pixels
 
@@ -32,6 +34,7 @@ def ws(tmp_path: Path) -> Workspace:
             "label": labels,
             "split": np.tile(["train", "train", "test"], 15),
             "sha256": [f"{(i * 7919) % 1000 + 1:064}" for i in range(45)],
+            "component": [str(i) for i in range(45)],
             "verdict": "keep",
         }
     )
@@ -88,3 +91,67 @@ def test_no_training_image_is_bad_data(ws: Workspace) -> None:
     checked[checked["split"] == "test"].to_parquet(ws.checked, index=False)
     with pytest.raises(BadData, match="train"):
         step.run(ws, LIGHT, seed=3)
+
+
+FLIPPED = AugmentParams(policy="none", horizontal_flip=True)
+
+
+@pytest.fixture
+def arrows(tmp_path: Path) -> Workspace:
+    """Thirty left and thirty right arrows to train on, and an open gate."""
+    ws, pictures = Workspace(tmp_path), turning.arrows(30, seed=0)
+    hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in pictures.pixels]
+    columns = {"path": hashes, "label": pictures.labels, "split": "train", "sha256": hashes, "component": hashes}
+    write_table(ws.checked, store_pixels(ws, pd.DataFrame({**columns, "verdict": "keep"}), pictures.pixels))
+    write_record(ws.gate, GateReport(True, (), "test"))
+    return ws
+
+
+def test_a_change_that_turns_labels_is_refused_in_one_line_and_written_for_the_auditor(arrows: Workspace) -> None:
+    with pytest.raises(GateRefused) as caught:
+        step.run(arrows, FLIPPED, seed=3)
+    line = str(caught.value)
+    for part in ("HorizontalFlip turns ", "left", "right", "of 30 pictures", "95 % interval", "horizontal_flip: false"):
+        assert part in line
+    assert "augment.waivers" in line
+    assert "\n" not in line
+    record = read_json(arrows.augmentation)
+    assert record["refused"] == ["HorizontalFlip"]
+    assert {change["becomes"] for change in record["safety"]["changes"]} == {"left", "right"}
+    assert [finding["severity"] for finding in record["findings"]] == ["error"]
+    assert arrows.contact_sheet.exists()
+    with pytest.raises(GateRefused, match="HorizontalFlip changes labels"):
+        load_policy(arrows.augmentation)
+
+
+def test_a_person_may_waive_a_refusal_and_it_stays_on_the_record(arrows: Workspace) -> None:
+    waiver = WaiverParams(rule="HorizontalFlip", reason="the class is how an arrow is drawn", by="ada")
+    record = step.run(arrows, FLIPPED.model_copy(update={"waivers": (waiver,)}), seed=3)
+    assert record.refused == ()
+    assert [(one.check, one.severity) for one in record.findings] == [("label_change", "warn")]
+    assert "waived by ada: the class is how an arrow is drawn" in record.findings[0].message
+    assert load_policy(arrows.augmentation).transforms == record.transforms
+
+
+def test_a_waiver_for_what_the_policy_does_not_do_is_bad_usage(arrows: Workspace) -> None:
+    waiver = WaiverParams(rule="VerticalFlip", reason="r", by="ada")
+    with pytest.raises(BadUsage, match=r"augment\.waivers names VerticalFlip; the policy has HorizontalFlip"):
+        step.run(arrows, FLIPPED.model_copy(update={"waivers": (waiver,)}), seed=3)
+    assert not arrows.augmentation.exists()
+
+
+def test_a_policy_that_keeps_labels_passes_with_its_table_and_streams(arrows: Workspace) -> None:
+    record = step.run(arrows, AugmentParams(policy="none", vertical_flip=True), seed=3)
+    assert record.refused == record.findings == ()
+    assert record.safety is not None
+    assert {change.label for change in record.safety.changes} == {"left", "right"}
+    assert record.streams is not None
+    assert record.streams.views == 24 * 6
+
+
+def test_classes_of_two_images_are_said_to_be_unknown(ws: Workspace) -> None:
+    record = step.run(ws, LIGHT, seed=3)
+    assert record.safety is not None
+    assert {one.status for one in record.safety.unknown} == {"too_small"}
+    assert [one.check for one in record.findings] == ["label_safety_unknown"]
+    assert "10 more" in record.findings[0].message

@@ -10,8 +10,8 @@ from torchvision import models
 
 from tasks.backbone.catalog import find_entry, local_entry
 from tasks.backbone.download import fetch
-from tasks.backbone.features import state_sha256
 from tasks.backbone.network import Backbone
+from tasks.backbone.rows import state_sha256
 from tasks.backbone.weights import backbone_ref, build_backbone, build_network, load_state, open_entry
 from tasks.contracts.errors import BrokenArtifact
 

@@ -5,7 +5,7 @@ import pytest
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.workspace import Workspace
 from tasks.report import data, overview, results
-from tasks.report.changes import changes
+from tasks.report.changes import changes, label_rows
 from tasks.report.thumbnails import Thumbnails, embed_picture, thumbnails_of
 from tests.conftest import store_pixels
 
@@ -132,6 +132,34 @@ def test_an_augmentation_policy_reads_as_words():
     first, second = changes(policy)
     assert (first.name, first.chance, first.settings) == ("color jitter", 0.3, "hue 0.1, scale 0.5 to 1.0")
     assert (second.name, second.chance, second.settings) == ("one of", None, "gauss noise: std range 0 to 1")
+
+
+def label_change(rule, value, becomes="b", changes_label=False):
+    share = {"value": value}
+    return {
+        "rule": rule,
+        "setting": "always",
+        "label": "a",
+        "becomes": becomes,
+        "share": share,
+        "changes_label": changes_label,
+    }
+
+
+def test_each_change_is_shown_by_its_worst_class_and_with_what_followed():
+    found = [
+        label_change("HorizontalFlip", 0.1),
+        label_change("HorizontalFlip", 0.5, changes_label=True),
+        label_change("Affine.rotate", 0.4, changes_label=True),
+        label_change("GaussNoise", 0.0, becomes=""),
+    ]
+    rows = label_rows({"safety": {"changes": found}, "refused": ["HorizontalFlip"]})
+    assert [(row.name, row.share["value"], row.worst, row.verdict) for row in rows] == [
+        ("HorizontalFlip", 0.5, "a taken for b", "changes labels: refused"),
+        ("Affine.rotate", 0.4, "a taken for b", "changes labels"),
+        ("GaussNoise", 0.0, "no class taken for another", "keeps labels"),
+    ]
+    assert label_rows({}) == label_rows({"safety": None}) == []
 
 
 def test_a_thumbnail_is_made_only_from_prepared_pixels(tmp_path):

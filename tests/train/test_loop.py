@@ -197,7 +197,7 @@ def test_the_end_says_where_the_time_went(capsys):
 def test_groups_that_do_badly_gain_weight():
     from tasks.train.objective import next_group_weights
 
-    weights = next_group_weights((0.5, 0.5), torch.tensor([0, 0, 1]), torch.tensor([0.1, 0.3, 2.0]), 0.5)
+    weights = next_group_weights((0.5, 0.5), np.array([0, 0, 1]), torch.tensor([0.1, 0.3, 2.0]), 0.5)
     expected = [math.exp(0.5 * 0.2), math.exp(0.5 * 2.0)]
     assert weights == pytest.approx([one / sum(expected) for one in expected])
 
