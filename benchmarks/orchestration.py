@@ -11,7 +11,7 @@ from benchmarks.pictures import CLASSES, write_jpegs
 from benchmarks.timing import Figure, Ratio, compare, take_turns
 from flows.stages import STAGES, bring_up_to_date, track_raw
 from flows.workspaces import init
-from tasks.contracts.params import override
+from tasks.contracts.params_file import override
 from tasks.contracts.workspace import Workspace
 
 IMAGES, ROUNDS = 40 * CLASSES, 5

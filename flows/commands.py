@@ -31,7 +31,7 @@ def run(arguments: Namespace) -> int:
     """The pipeline, then the registry and the report page."""
     from flows.publish import publish
     from flows.stages import STAGES, Outcome, only_run
-    from tasks.contracts.params import override
+    from tasks.contracts.params_file import override
     from tasks.contracts.progress import say
     from tasks.report.page import write_page
 
@@ -212,7 +212,7 @@ def predict(arguments: Namespace) -> int:
 def _ready(arguments: Namespace) -> Workspace:
     """The workspace, found valid as a whole before anything runs."""
     from flows.workspaces import require_current
-    from tasks.contracts.params import load_params, require_whole
+    from tasks.contracts.params_file import load_params, require_whole
     from tasks.quality.suite import read_suite
 
     ws = find_workspace(arguments.workspace)

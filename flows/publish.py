@@ -7,7 +7,7 @@ from importlib import metadata
 
 from flows.stages import bundle_hash, raw_hash, save_run
 from flows.workspaces import has_identity
-from tasks.contracts.params import load_params
+from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import doing
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage
 from tasks.contracts.files import write_text
-from tasks.contracts.params import load_params
+from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 from tasks.ingest.names import has_control, is_text

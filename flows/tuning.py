@@ -10,7 +10,7 @@ from flows.stages import STAGES, STEPS, only_run, stale_stages
 from tasks.bias.gate import require_open
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import sha256_of, write_record
-from tasks.contracts.params import load_params, override
+from tasks.contracts.params_file import load_params, override
 from tasks.contracts.workspace import Workspace
 from tasks.register.registry import versions
 from tasks.report.page import write_page

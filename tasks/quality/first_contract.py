@@ -9,7 +9,8 @@ from pandas.api import types
 
 from tasks.contracts.errors import GraftError
 from tasks.contracts.files import write_text
-from tasks.contracts.params import IngestParams, load_params
+from tasks.contracts.params import IngestParams
+from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import say
 from tasks.contracts.samples import class_order
 from tasks.contracts.workspace import Workspace

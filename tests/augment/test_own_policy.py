@@ -7,7 +7,8 @@ import pytest
 from tasks.augment.policy import Policy, describe, load_policy, make_policy
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import write_record
-from tasks.contracts.params import AugmentParams, load_params
+from tasks.contracts.params import AugmentParams
+from tasks.contracts.params_file import load_params
 from tasks.contracts.transforms import ALLOWED, Argument, problem_of
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import BadUsage
-from tasks.contracts.params import Params, load_params, override
+from tasks.contracts.params import Params
+from tasks.contracts.params_file import load_params, override
 
 REPOSITORY = Path(__file__).parents[2]
 

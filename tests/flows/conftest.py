@@ -9,7 +9,7 @@ import pytest
 
 from flows.stages import STAGES, Outcome, bring_up_to_date, track_raw
 from flows.workspaces import init
-from tasks.contracts.params import override
+from tasks.contracts.params_file import override
 from tasks.contracts.workspace import Workspace
 from tests.conftest import write_images
 

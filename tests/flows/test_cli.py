@@ -284,7 +284,7 @@ def test_predict_goes_on_after_a_broken_file_and_says_which(capsys, finished, tm
 def test_a_broken_local_weights_file(capsys, workspace):
     (workspace.root / "models" / "own.safetensors").write_bytes(b"not weights")
     setting = "select.candidates=[{network: resnet18, weights: models/own.safetensors}]"
-    from tasks.contracts.params import override
+    from tasks.contracts.params_file import override
 
     override(workspace.params, [setting])
     code, line = refused(capsys, "--workspace", workspace.root, "stage", "select")

@@ -17,7 +17,7 @@ HOMES = {  # a heavy or risky library -> the only places that may import it
     "gto": ("tasks/register/registry.py",),
     "great_expectations": ("tasks/quality/expectations.py",),
     "albumentations": ("tasks/augment/policy.py",),
-    "pydantic": ("tasks/contracts/params.py",),
+    "pydantic": ("tasks/contracts/params.py", "tasks/contracts/params_file.py"),
     "jinja2": ("tasks/report/",),
     "faiss": ("tasks/quality/near.py",),
     "cleanlab": ("tasks/quality/label_",),

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.stages import STAGES, bring_up_to_date, run_step, stale_stages
-from tasks.contracts.params import override
+from tasks.contracts.params_file import override
 from tasks.contracts.records import read_json
 from tests.conftest import write_images
 from tests.flows.conftest import BIN, commit, graft, make, run_stages
@@ -201,7 +201,7 @@ def test_a_changed_workspace_is_saved_where_git_knows_no_author(workspace, tmp_p
 
 
 def test_a_version_notes_the_whole_params_and_the_libraries(finished):
-    from tasks.contracts.params import load_params
+    from tasks.contracts.params_file import load_params
     from tasks.register.registry import find_version
 
     params = load_params(finished.params).model_dump(mode="json", by_alias=True)

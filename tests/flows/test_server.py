@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tasks.contracts.params import override
+from tasks.contracts.params_file import override
 from tests.flows.conftest import BIN
 
 

@@ -7,7 +7,7 @@ import pytest
 from flows.cli import main
 from flows.stages import only_run, stale_stages
 from flows.workspaces import init
-from tasks.contracts.params import load_params, override
+from tasks.contracts.params_file import load_params, override
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tests.conftest import write_images
