@@ -22,9 +22,9 @@ import torch
 from benchmarks.pictures import CLASSES, picture, samples_of
 from tasks.augment.policy import make_policy
 from tasks.contracts.environment import prepare_environment
+from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.progress import QUIET
-from tasks.contracts.records import BackboneRef
 from tasks.train.loop import Recipe
 from tasks.train.model import Head
 from tasks.train.strategies import FeatureExtraction, FineTuning, Scratch, Strategy, fingerprint, whole

@@ -8,9 +8,9 @@ from benchmarks.pictures import CLASSES, picture
 from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.network import TransferNet
 from tasks.backbone.weights import build_network, open_entry
+from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.params import TrainParams
 from tasks.contracts.prepared import Pixels
-from tasks.contracts.records import BackboneRef
 from tasks.train.loop import Learner, Recipe
 from tasks.train.model import Head, fresh_net
 from tasks.train.settings import recipe_of

@@ -25,9 +25,9 @@ from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.network import TransferNet
 from tasks.backbone.weights import open_entry
 from tasks.contracts.environment import prepare_environment
+from tasks.contracts.model_records import Epoch
 from tasks.contracts.params import AugmentParams, TrainParams
 from tasks.contracts.progress import QUIET, progress
-from tasks.contracts.records import Epoch
 from tasks.train.data import Samples
 from tasks.train.model import Head
 from tasks.train.predictor import predict

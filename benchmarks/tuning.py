@@ -12,9 +12,9 @@ from tasks.augment.policy import make_policy
 from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.features import compute_features
 from tasks.backbone.weights import open_entry
+from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.params import AugmentParams, Params, TrainParams
 from tasks.contracts.prepared import Pixels
-from tasks.contracts.records import BackboneRef
 from tasks.train.model import Head
 from tasks.train.settings import recipe_of
 from tasks.train.transfer import Task

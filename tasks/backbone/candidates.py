@@ -6,9 +6,9 @@ from pathlib import Path
 from tasks.backbone.catalog import Entry, embedded_entries, find_entry, local_entry, torchvision_entries, weights_folder
 from tasks.backbone.download import CannotDownload, NotServed, fetch
 from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.model_records import LeftOut
 from tasks.contracts.params import LocalBackbone
 from tasks.contracts.progress import say
-from tasks.contracts.records import LeftOut
 
 # the report holds no more of it: the words of a network error differ from run to run, and DVC hashes the report
 UNREACHABLE = "it could not be downloaded"

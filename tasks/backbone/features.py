@@ -13,9 +13,9 @@ from tasks.backbone.rows import BATCH as BATCH
 from tasks.backbone.rows import Floats, PixelSource, View, Work
 from tasks.backbone.rows import best_device as best_device
 from tasks.backbone.split import Trunk
+from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import say
-from tasks.contracts.records import BackboneRef
 
 FOLDER = "features"  # in the cache of a workspace
 

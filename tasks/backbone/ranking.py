@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from tasks.contracts.records import Candidate, Finding, Statistic
+from tasks.contracts.model_records import Candidate
+from tasks.contracts.records import Finding, Statistic
 
 CHEAPER_WITHIN = 0.01  # of accuracy: a smaller backbone wins if it is no further behind
 _REMEDIES = {

@@ -22,9 +22,9 @@ from tasks.backbone.network import Backbone, memory_format, to_input
 from tasks.backbone.split import Trunk
 from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import progress
-from tasks.contracts.records import BackboneRef
 
 CODE = 2  # raised when rows change: another pooling, another resize
 BATCH = {"cpu": 32, "cuda": 256}

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from tasks.backbone.network import Backbone, to_input
 from tasks.backbone.rows import BATCH, PixelSource, best_device
-from tasks.contracts.records import BackboneRef, Statistic
+from tasks.contracts.model_records import BackboneRef
+from tasks.contracts.records import Statistic
 from tasks.evaluate.metrics import wilson
 
 THUMBNAIL_PX = 16

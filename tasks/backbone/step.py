@@ -16,10 +16,11 @@ from tasks.backbone.weights import build_network, open_entry
 from tasks.bias.gate import require_open
 from tasks.contracts.errors import BadData, BadEnvironment
 from tasks.contracts.files import write_record
+from tasks.contracts.model_records import Candidate, LeftOut, SelectionReport
 from tasks.contracts.params import SelectParams
 from tasks.contracts.prepared import open_checked
 from tasks.contracts.progress import say
-from tasks.contracts.records import Candidate, Finding, LeftOut, SelectionReport, Statistic
+from tasks.contracts.records import Finding, Statistic
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.comparison import accuracy_difference

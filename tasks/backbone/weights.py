@@ -19,7 +19,7 @@ from tasks.backbone.network import Backbone
 from tasks.backbone.stages import find_head
 from tasks.contracts.errors import BrokenArtifact, one_line
 from tasks.contracts.files import sha256_of
-from tasks.contracts.records import BackboneRef
+from tasks.contracts.model_records import BackboneRef
 
 _NAMED = 3  # so many names of missing or odd tensors go into a message
 _CLASSES = 1000  # of the head, which is cut off at once

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.errors import BadData
-from tasks.contracts.records import EvaluationReport, Mistake, Statistic
+from tasks.contracts.model_records import EvaluationReport, Mistake
+from tasks.contracts.records import Statistic
 from tasks.contracts.samples import usable
 from tasks.evaluate.comparison import accuracy_difference
 from tasks.evaluate.findings import collapse_findings, coverage_findings, gain_findings

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from tasks.contracts.records import Finding, Scores, Statistic
+from tasks.contracts.model_records import Scores
+from tasks.contracts.records import Finding, Statistic
 
 
 def gain_findings(difference: Statistic) -> list[Finding]:

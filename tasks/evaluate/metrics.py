@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from tasks.contracts.records import CalibrationBin, ClassScore, Scores, Statistic
+from tasks.contracts.model_records import CalibrationBin, ClassScore, Scores
+from tasks.contracts.records import Statistic
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,7 +7,8 @@ from typing import Any
 
 from tasks.backbone.network import TransferNet
 from tasks.contracts.files import replacing, write_record, write_text
-from tasks.contracts.records import BundleRecord, read_json
+from tasks.contracts.model_records import BundleRecord
+from tasks.contracts.records import read_json
 from tasks.train.model import WEIGHTS, load_net
 
 RECORD = "bundle.json"

@@ -5,8 +5,9 @@ from typing import Any
 from tasks.bias.gate import require_open
 from tasks.contracts.files import sha256_of
 from tasks.contracts.images import PIXELS_VERSION
+from tasks.contracts.model_records import BundleRecord
 from tasks.contracts.params import RegisterParams
-from tasks.contracts.records import BundleRecord, Finding, Statistic, read_json
+from tasks.contracts.records import Finding, Statistic, read_json
 from tasks.contracts.workspace import Workspace
 from tasks.register.bundle import write_bundle
 from tasks.train.model import RECORD

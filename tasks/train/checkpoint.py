@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tasks.contracts.files import replacing
+from tasks.contracts.model_records import Epoch
 from tasks.contracts.progress import say
-from tasks.contracts.records import Epoch
 from tasks.train.clock import Clock
 from tasks.train.ranks import current
 

@@ -17,8 +17,8 @@ from tasks.augment.policy import seed_for
 from tasks.backbone.network import to_input
 from tasks.contracts.errors import BadData, BadUsage
 from tasks.contracts.files import read_table
+from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.prepared import Pixels
-from tasks.contracts.records import BackboneRef
 from tasks.contracts.samples import usable
 from tasks.train.clock import Clock
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from tasks.backbone.network import memory_format
 from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BadData
+from tasks.contracts.model_records import Epoch
 from tasks.contracts.progress import meter, say
-from tasks.contracts.records import Epoch
 from tasks.train.checkpoint import Checkpoint, Position, Run
 from tasks.train.clock import Clock, time_line
 from tasks.train.data import Batch, Batches, Samples, Sampling, order_of, split_evenly

@@ -13,7 +13,8 @@ from tasks.backbone.network import FEATURE_STAGES, Backbone, TransferNet, set_st
 from tasks.backbone.weights import backbone_ref, build_network, load_state
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record
-from tasks.contracts.records import ModelRecord, read_json
+from tasks.contracts.model_records import ModelRecord
+from tasks.contracts.records import read_json
 
 WEIGHTS = "weights.safetensors"
 RECORD = "model.json"

@@ -10,9 +10,9 @@ from tasks.backbone.features import best_device
 from tasks.backbone.network import TransferNet, memory_format, to_input
 from tasks.backbone.threads import fitting_threads
 from tasks.backbone.weights import backbone_ref
+from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import progress
-from tasks.contracts.records import BackboneRef
 from tasks.train.model import load_model
 
 BATCH = 64

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.bias.gate import require_open
+from tasks.contracts.model_records import Attempt, ModelRecord
 from tasks.contracts.params import TrainParams
 from tasks.contracts.progress import say
-from tasks.contracts.records import Attempt, ModelRecord, read_json
+from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.train.launch import answer, run_joined
 from tasks.train.model import RECORD, count_parameters, save_model

@@ -17,9 +17,9 @@ from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.rows import View
 from tasks.backbone.split import CannotSplit, Rest, Trunk, split
 from tasks.backbone.weights import build_backbone, build_network
+from tasks.contracts.model_records import Attempt, BackboneRef
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import say
-from tasks.contracts.records import Attempt, BackboneRef
 from tasks.train.checkpoint import SECONDS_BETWEEN, Checkpoint, Position
 from tasks.train.data import ImageBatches, RowBatches, Samples
 from tasks.train.forward import has_bfloat16, validate

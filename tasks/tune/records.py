@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.contracts.records import SCHEMA_VERSION, Finding, LeftOut, Statistic
+from tasks.contracts.model_records import LeftOut
+from tasks.contracts.records import SCHEMA_VERSION, Finding, Statistic
 
 # finished: trained to its end; pruned: behind the others; out_of_time: cut off at the end of the budget;
 # too_long: its measured cost did not fit into what was left; diverged: its loss was no number

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from tasks.contracts.model_records import LeftOut
 from tasks.contracts.params import Params
-from tasks.contracts.records import LeftOut
 from tasks.tune.budget import FINE_FIRST, HEADS, Standing
 from tasks.tune.records import Trial
 from tasks.tune.space import Value, tunes_augmentation

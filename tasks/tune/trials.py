@@ -9,8 +9,8 @@ from functools import cached_property
 from tasks.augment.policy import make_policy
 from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.weights import build_backbone
+from tasks.contracts.model_records import Attempt
 from tasks.contracts.params import Params
-from tasks.contracts.records import Attempt
 from tasks.train.checkpoint import Position
 from tasks.train.data import RowBatches
 from tasks.train.model import fresh_net

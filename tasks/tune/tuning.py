@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median
 
 from tasks.contracts.errors import BadData, BadUsage, GraftError
+from tasks.contracts.model_records import Attempt
 from tasks.contracts.params import Params
 from tasks.contracts.progress import QUIET, say
-from tasks.contracts.records import Attempt
 from tasks.train.transfer import Task
 from tasks.tune.budget import HEADS, HEADS_FIRST, HEADS_SHARE, Room, Standing, next_strategy
 from tasks.tune.records import Outcome, TuningReport

@@ -14,7 +14,7 @@ import torch
 from tasks.backbone.catalog import Entry, find_entry
 from tasks.backbone.network import Backbone
 from tasks.backbone.weights import open_entry
-from tasks.contracts.records import BackboneRef
+from tasks.contracts.model_records import BackboneRef
 
 
 @dataclass

@@ -18,7 +18,7 @@ from tasks.backbone.layouts import resnet18
 from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.rows import View
 from tasks.backbone.split import Trunk, split
-from tasks.contracts.records import BackboneRef
+from tasks.contracts.model_records import BackboneRef
 
 SIDE_PX = 48
 REF = BackboneRef("tiny", "random", "resnet18-w8", "", SIDE_PX, (0.5,) * 3, (0.25,) * 3, 0)
@@ -208,7 +208,7 @@ from tasks.backbone.features import cached_rows
 from tasks.backbone.layouts import resnet18
 from tasks.backbone.network import Backbone
 from tasks.backbone.split import Trunk
-from tasks.contracts.records import BackboneRef
+from tasks.contracts.model_records import BackboneRef
 root, side_px = Path(sys.argv[1]), int(sys.argv[2])
 ref = BackboneRef("tiny", "random", "resnet18-w8", "", side_px, (0.5,) * 3, (0.25,) * 3, 0)
 torch.manual_seed(0)

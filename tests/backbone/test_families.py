@@ -12,7 +12,7 @@ from tasks.backbone.catalog import Entry, find_entry, torchvision_entries
 from tasks.backbone.network import Backbone
 from tasks.backbone.stages import own_state
 from tasks.backbone.weights import build_network
-from tasks.contracts.records import BackboneRef
+from tasks.contracts.model_records import BackboneRef
 
 
 def family_of(entry: Entry) -> str:

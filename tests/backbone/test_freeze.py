@@ -19,7 +19,7 @@ from tasks.backbone.layouts import resnet18
 from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.stages import freeze, own_state
 from tasks.backbone.weights import build_network
-from tasks.contracts.records import BackboneRef
+from tasks.contracts.model_records import BackboneRef
 from tests.backbone.test_stages import Tokens, hierarchical
 
 

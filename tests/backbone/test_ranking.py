@@ -1,5 +1,6 @@
 from tasks.backbone.ranking import choose, no_gain, ranked, reason
-from tasks.contracts.records import BackboneRef, Candidate, Statistic
+from tasks.contracts.model_records import BackboneRef, Candidate
+from tasks.contracts.records import Statistic
 
 
 def candidate(name: str, value: float, half: float = 0.02, parameters: int = 10_000_000) -> Candidate:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, log_loss
 
-from tasks.contracts.records import Scores, to_json
+from tasks.contracts.model_records import Scores
+from tasks.contracts.records import to_json
 from tasks.evaluate.metrics import BINS, bin_of, calibration_bins, scores, wilson
 
 ABC = ("a", "b", "c")

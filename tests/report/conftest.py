@@ -14,24 +14,26 @@ import sklearn.datasets
 
 from tasks.augment.policy import describe, make_policy
 from tasks.contracts.files import sha256_of, write_record, write_table
-from tasks.contracts.params import AugmentParams
-from tasks.contracts.records import (
-    SPLITS,
+from tasks.contracts.model_records import (
     Attempt,
     BackboneRef,
-    BiasReport,
     BundleRecord,
     Candidate,
     Epoch,
     EvaluationReport,
+    LeftOut,
+    ModelRecord,
+    SelectionReport,
+)
+from tasks.contracts.params import AugmentParams
+from tasks.contracts.records import (
+    SPLITS,
+    BiasReport,
     Expectation,
     Finding,
     GateReport,
     GateRule,
-    LeftOut,
-    ModelRecord,
     QualityReport,
-    SelectionReport,
     Statistic,
     Waiver,
 )

@@ -9,8 +9,9 @@ import pytest
 
 from tasks.augment.policy import describe, make_policy
 from tasks.contracts.files import write_record, write_table
+from tasks.contracts.model_records import SelectionReport
 from tasks.contracts.params import AugmentParams
-from tasks.contracts.records import GateReport, SelectionReport
+from tasks.contracts.records import GateReport
 from tasks.contracts.workspace import Workspace
 from tests.conftest import CLASSES, SIDE_PX, draw, store_pixels
 from tests.train.tiny import REF

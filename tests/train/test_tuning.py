@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.errors import BadData, BadUsage, BrokenArtifact
+from tasks.contracts.model_records import Attempt
 from tasks.contracts.params import Params, TrainParams
 from tasks.contracts.params_file import load_params, override
-from tasks.contracts.records import Attempt
 from tasks.train.settings import recipe_of
 from tasks.train.strategies import FeatureExtraction
 from tasks.train.transfer import transfer

@@ -8,7 +8,7 @@ import torch
 
 from tasks.backbone.layouts import resnet18
 from tasks.backbone.network import Backbone, TransferNet
-from tasks.contracts.records import BackboneRef
+from tasks.contracts.model_records import BackboneRef
 from tasks.train.data import ImageBatches, Samples
 from tasks.train.loop import Fitted, Learner, Recipe, fit
 from tasks.train.model import Head, fresh_net

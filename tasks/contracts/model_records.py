@@ -1,0 +1,175 @@
+"""The records about backbones and models: what `select`, `train`, `evaluate` and `register` write."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.contracts.records import SCHEMA_VERSION, Finding, Statistic
+
+
+@dataclass(frozen=True)
+class BackboneRef:
+    """Which backbone: enough to build the same network with the same weights again.
+
+    `source` is `embedded`, `torchvision`, `local` or `random`; `weights_sha256` is empty for `random`.
+    """
+
+    name: str
+    source: str
+    network: str
+    weights_sha256: str
+    input_px: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    parameters: int
+    weights_path: str = ""  # of a local file, as the params give it
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backbone and how well a linear probe on its frozen features does, by cross-validation on train."""
+
+    backbone: BackboneRef
+    accuracy: Statistic
+    features: int
+    fold_accuracies: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A candidate that was not considered, and how to have it considered."""
+
+    name: str
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class SelectionReport:
+    """Candidates best first, the controls (random features, raw pixels), and what was left out."""
+
+    chosen: BackboneRef
+    why: str
+    candidates: tuple[Candidate, ...]
+    controls: tuple[Statistic, ...]
+    left_out: tuple[LeftOut, ...]
+    findings: tuple[Finding, ...]
+    report: str = "selection"
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training split; accuracies in [0, 1], losses in nats."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How one strategy did on val at the epoch that was kept; accuracy in [0, 1], loss in nats."""
+
+    strategy: str
+    val_accuracy: float
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What is needed to build a trained network again, beside `weights.safetensors` in the same folder."""
+
+    backbone: BackboneRef
+    classes: tuple[str, ...]
+    strategy: str
+    head: str
+    feature_stages: int
+    frozen_parameters: int
+    trained_parameters: int
+    frozen_sha256: str  # of everything that was frozen, the same before training and after; empty where nothing was
+    towards_tuned: float  # how far from probed to tuned weights; 1 without interpolation
+    best_epoch: int
+    history: tuple[Epoch, ...]
+    seed: int
+    train_images: int
+    prepared_px: int
+    compared: tuple[Attempt, ...] = ()  # the strategies that `auto` chose from
+    findings: tuple[Finding, ...] = ()
+    report: str = "training"
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class on the test split; a rate is None where its denominator is zero."""
+
+    label: str
+    n: int
+    precision: float | None
+    recall: Statistic
+    f1: float | None
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Predictions whose confidence falls in [low, high)."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model on one split. `confusion[i][j]` counts images of class i that were called class j."""
+
+    accuracy: Statistic
+    macro_f1: Statistic
+    log_loss: Statistic
+    calibration_error: Statistic
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration: tuple[CalibrationBin, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that the candidate got wrong, the most confident first."""
+
+    path: str
+    sha256: str
+    label: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """The candidate and its control on the test split, and their paired difference in accuracy."""
+
+    classes: tuple[str, ...]
+    candidate: Scores
+    scratch: Scores
+    majority: Statistic
+    difference: Statistic
+    mistakes: tuple[Mistake, ...]
+    findings: tuple[Finding, ...]
+    split: str = "test"
+    report: str = "evaluation"
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class BundleRecord:
+    """`bundle.json`: what a registered model is, what it expects and where it comes from."""
+
+    model: dict[str, Any]  # the ModelRecord of the network
+    preprocessing: dict[str, str | int]
+    test_accuracy: Statistic
+    data: dict[str, str]  # file -> sha256 of the tables that made it
+    findings: tuple[Finding, ...] = ()
+    report: str = "bundle"
+    schema_version: int = SCHEMA_VERSION
