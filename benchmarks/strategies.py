@@ -51,7 +51,7 @@ STRATEGIES: dict[str, Strategy] = {
     "probe first, layer decay .7": FineTuning(0, probe_first=True, layer_decay=0.7),
     "first stage frozen, layer decay .7": FineTuning(1, layer_decay=0.7),
 }
-AUTO = ("probe", "first stage frozen", "scratch")  # what `auto` chooses from with the default params
+AUTO = ("probe", "layer decay .7", "scratch")  # what `auto` chooses from with the default params
 
 
 @dataclass(frozen=True)

@@ -165,11 +165,11 @@ class SelectParams(Section):
 class FineTuningParams(Section):
     """How fine-tuning adapts the backbone. Stages are counted from the stem; docs/training.md says what each does."""
 
-    frozen_stages: int = Field(1, ge=0)
+    frozen_stages: int = Field(0, ge=0)
     gradual: bool = False
     probe_first: bool = False
     interpolate: bool = False
-    layer_decay: float = Field(1.0, gt=0, le=1)
+    layer_decay: float = Field(0.7, gt=0, le=1)
     l2_sp: float = Field(0.0, ge=0)
     batch_norm: Literal["adapt", "frozen"] = "adapt"
 
