@@ -16,7 +16,7 @@ from tasks.train.forward import forward
 from tasks.train.loop import fit
 from tasks.train.strategies import FineTuning, parameter_groups
 
-TRAIN, VAL, EPOCHS, ROUNDS = 320, 16, 1, 3
+TRAIN, VAL, EPOCHS, ROUNDS = 320, 16, 4, 3
 
 
 def ratios() -> list[Ratio]:

@@ -102,7 +102,7 @@ def _all_pieces(module: nn.Module, batch: Batch, weights: Tensor, how: Pieces, s
     try:
         for number, part in enumerate(parts):
             statistics.restore()
-            _seed((*how.stream, how.ranks.rank * len(parts) + number))  # mixing and dropout
+            _seed((*how.stream, how.ranks.rank * len(parts) + number), how.device)  # mixing and dropout
             piece = mixed(batch.part(part), how.mixup, how.cutmix)
             sample_losses = losses(forward(module, piece.inputs, how.device), piece, how.label_smoothing)
             (sample_losses * weights[part].to(how.device)).sum().backward()  # type: ignore[no-untyped-call]
@@ -121,8 +121,12 @@ def _split(length: int, at_once: int) -> list[NDArray[np.int64]]:
     return np.array_split(np.arange(length), -(-length // (at_once or length)))
 
 
-def _seed(stream: tuple[int, ...]) -> None:
-    torch.manual_seed(int(np.random.SeedSequence(stream).generate_state(1, np.uint64)[0] >> 1))
+def _seed(stream: tuple[int, ...], device: torch.device) -> None:
+    """Seed what is drawn from; `torch.manual_seed` keeps a stack trace of every call for a GPU that is not in use."""
+    seed = int(np.random.SeedSequence(stream).generate_state(1, np.uint64)[0] >> 1)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
