@@ -22,6 +22,7 @@ from tasks.backbone.network import Backbone, memory_format, to_input
 from tasks.backbone.split import Trunk
 from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.images import PIXELS_VERSION
 from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import progress
@@ -102,7 +103,7 @@ class Work:
             "source": _identity(self.source),
             "network": self.ref.network,
             "input": [self.ref.input_px, *self.ref.mean, *self.ref.std],
-            "prepared_px": self.pixels.shape[1],
+            "prepared": [self.pixels.shape[1], PIXELS_VERSION],
             "policy": self.view.policy_digest if self.view else "",
             "arithmetic": [kind, _is_bfloat16(self.source, device), BATCH[device.type]],
             "versions": [torch.__version__, torchvision.__version__],

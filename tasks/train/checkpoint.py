@@ -86,6 +86,7 @@ class Checkpoint:
             with safe_open(self.path, "pt") as stored:
                 facts = stored.metadata() or {}
                 if facts.get("key") != self._key:
+                    say(f"{self.path} is of other data, params or versions; training starts anew")
                     return
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
         except FileNotFoundError:
@@ -94,7 +95,7 @@ class Checkpoint:
             tensors, facts = {}, {}
         if facts.get("content") != _content(tensors):
             say(f"{self.path} is damaged; training starts anew")
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
             return
         _fill(run, tensors)
         run.position = _position(json.loads(facts["position"]))

@@ -22,7 +22,9 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise BadEnvironment("train.device is cuda, but torch finds no CUDA GPU here; use --set train.device=auto")
-    return best_device() if wanted == "auto" else torch.device(wanted)
+    device = best_device() if wanted == "auto" else torch.device(wanted)
+    # by its number: the device in use is a matter of each thread
+    return torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" else device
 
 
 def forward(module: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:

@@ -118,7 +118,9 @@ def _all_pieces(module: nn.Module, batch: Batch, weights: Tensor, how: Pieces, s
 
 
 def _split(length: int, at_once: int) -> list[NDArray[np.int64]]:
-    return np.array_split(np.arange(length), -(-length // (at_once or length)))
+    """As many pieces as `at_once` asks for, of two images at least."""
+    pieces = min(-(-length // (at_once or length)), max(1, length // _LEAST_AT_ONCE))
+    return np.array_split(np.arange(length), pieces)
 
 
 def _seed(stream: tuple[int, ...], device: torch.device) -> None:

@@ -19,6 +19,7 @@ from tasks.contracts import errors
 from tasks.contracts.errors import GraftError
 from tasks.contracts.progress import QUIET
 
+_PARENT = "GRAFT_PARENT_PID"
 _SAID = "graft-error "
 _SECONDS_BETWEEN_LOOKS = 0.05
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -40,8 +41,11 @@ def run_joined(module: str, arguments: Sequence[object], processes: int) -> None
     running = []
     try:
         for rank in range(processes):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} | ({QUIET: "1"} if rank else {})
-            running.append(subprocess.Popen(command, env=os.environ | shared | own, stdout=subprocess.PIPE, text=True))  # noqa: S603
+            own = {_PARENT: str(os.getpid()), "RANK": str(rank), "LOCAL_RANK": str(rank)} | (
+                {QUIET: "1"} if rank else {}
+            )
+            environment = os.environ | shared | own
+            running.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))  # noqa: S603
         while any(process.poll() is None for process in running) and not any(process.poll() for process in running):
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         if failed := [process for process in running if process.poll()]:
@@ -58,6 +62,8 @@ def answer(work: Callable[[], None]) -> None:
     It ends when its parent does.
     """
     ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+    if os.environ.get(_PARENT, str(os.getppid())) != str(os.getppid()):
+        os._exit(1)  # it died before this was asked for
     try:
         work()
     except GraftError as error:

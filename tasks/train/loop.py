@@ -111,6 +111,7 @@ def fit(learner: Learner, train: Batches, val: Batches, recipe: Recipe, checkpoi
                 checkpoint.write_if_due(run, clock)
         if checkpoint:
             checkpoint.write(run, clock)
+            current().wait()  # the others may need what the first one wrote
     say(time_line(clock, train.clock))
     return _finish(run)
 
@@ -201,8 +202,17 @@ def _follow(run: Run, recipe: Recipe, done: int) -> None:
     if run.average is None:
         return
     share = 1 - min(recipe.ema, (1 + done) / (10 + done))
-    for slow, fast in zip(run.average.state_dict().values(), run.module.state_dict().values(), strict=True):
-        slow.lerp_(fast, share) if slow.is_floating_point() else slow.copy_(fast)
+    for slow, fast in zip(run.average.modules(), run.module.modules(), strict=True):
+        # what is frozen is left alone: even the average of two equal zeros may differ in its sign
+        pairs: list[tuple[Tensor, Tensor]] = [
+            (ours, theirs)
+            for ours, theirs in zip(slow.parameters(recurse=False), fast.parameters(recurse=False), strict=True)
+            if theirs.requires_grad
+        ]
+        if fast.training:
+            pairs += zip(slow.buffers(recurse=False), fast.buffers(recurse=False), strict=True)
+        for ours, theirs in pairs:
+            ours.lerp_(theirs, share) if ours.is_floating_point() else ours.copy_(theirs)
 
 
 @torch.no_grad()
@@ -254,6 +264,7 @@ def _kept_where_it_fails(run: Run, checkpoint: Checkpoint | None, clock: Clock) 
         if checkpoint is None:
             raise
         checkpoint.write(run, clock)
+        current().wait()
         raise BadData(f"{error}; the state before it is in {checkpoint.path}") from None
 
 

@@ -14,6 +14,7 @@ from tasks.backbone.weights import backbone_ref, build_network, load_state
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record
 from tasks.contracts.model_records import ModelRecord
+from tasks.contracts.progress import say
 from tasks.contracts.records import read_json
 
 WEIGHTS = "weights.safetensors"
@@ -84,7 +85,8 @@ def count_parameters(net: nn.Module) -> tuple[int, int]:
 def fresh_net(backbone: Backbone, head: Head, seed: int) -> TransferNet:
     """`backbone` with a new head, whose random weights depend on `seed` alone."""
     backbone.tap(head.feature_stages)
-    set_stochastic_depth(backbone.network, head.stochastic_depth)
+    if not set_stochastic_depth(backbone.network, head.stochastic_depth) and head.stochastic_depth:
+        say(f"{type(backbone.network).__name__} has no branches to leave out: train.stochastic_depth does nothing")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TransferNet(backbone, head.classes, head.dropout, head.kind)

@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from tasks.train.data import Batch, Samples
 
+_LEAST_WEIGHT = 1e-12  # of a group: it may always come back
+
 
 def losses(logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
     """Cross-entropy of each sample in nats, (batch,), on the device of `logits`; of mixed inputs, shared."""
@@ -20,11 +22,11 @@ def losses(logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
 
 def sample_weights(samples: Samples, chosen: NDArray[np.int64], group_weights: tuple[float, ...]) -> Tensor:
     """What each chosen sample counts, (batch,), adding up to 1: its own weight, times its share of its group's."""
-    weights = torch.from_numpy(samples.weights[chosen])
+    weights = samples.weights[chosen].astype(np.float64)
     if group_weights:
         groups = samples.groups[chosen]
-        weights = weights * torch.tensor(group_weights)[groups] / torch.from_numpy(np.bincount(groups)[groups])
-    return weights / weights.sum()
+        weights *= np.array(group_weights)[groups] / np.bincount(groups)[groups]
+    return torch.from_numpy((weights / weights.sum()).astype(np.float32))
 
 
 def next_group_weights(
@@ -39,8 +41,9 @@ def next_group_weights(
     means = torch.zeros(len(group_weights), dtype=torch.float64)
     counts = torch.from_numpy(np.bincount(groups, minlength=len(group_weights)))
     means.index_add_(0, torch.from_numpy(groups), sample_losses.double())
-    raised = torch.tensor(group_weights, dtype=torch.float64) * torch.exp(rate * means / counts.clamp(min=1))
-    return tuple((raised / raised.sum()).tolist())
+    grown = rate * means / counts.clamp(min=1)
+    raised = torch.tensor(group_weights, dtype=torch.float64) * torch.exp(grown - grown.max())
+    return tuple((raised / raised.sum()).clamp(min=_LEAST_WEIGHT).tolist())
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

@@ -53,6 +53,10 @@ class Ranks:
         self.sum([values])
         return values
 
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        self.any(False)
+
     def any(self, flag: bool) -> bool:
         """Whether it is true in any process."""
         count = torch.tensor([float(flag)])

@@ -17,9 +17,9 @@ from tasks.train.opening import open_task
 from tasks.train.ranks import current, joined
 from tasks.train.settings import strategies_of
 from tasks.train.strategies import Scratch
-from tasks.train.transfer import Task, Transferred, rank, transfer
+from tasks.train.transfer import RESULTS, Task, Transferred, rank, transfer
 
-VERSION = 2
+VERSION = RESULTS
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+import torchvision
 from torch import Tensor
 
 from tasks.augment.policy import Policy, seed_for
@@ -17,6 +19,7 @@ from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.rows import View
 from tasks.backbone.split import CannotSplit, Rest, Trunk, split
 from tasks.backbone.weights import build_backbone, build_network
+from tasks.contracts.images import PIXELS_VERSION
 from tasks.contracts.model_records import Attempt, BackboneRef
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import say
@@ -25,6 +28,7 @@ from tasks.train.data import ImageBatches, RowBatches, Samples
 from tasks.train.forward import has_bfloat16, validate
 from tasks.train.loop import Fitted, Learner, Recipe, fit
 from tasks.train.model import Head, fresh_net
+from tasks.train.ranks import current
 from tasks.train.strategies import (
     FeatureExtraction,
     FineTuning,
@@ -38,6 +42,7 @@ from tasks.train.strategies import (
     whole,
 )
 
+RESULTS = 2  # the version of the stage's results; no checkpoint of another one is gone on from
 IN_MEMORY_BYTES = 2**30  # of rows; more are read from the cache batch by batch
 _STEPS_BETWEEN_ENDS = 10  # of weight interpolation
 
@@ -137,6 +142,8 @@ def _tune(task: Task, net: TransferNet, strategy: Strategy, parts: list[Part]) -
     frozen = strategy.frozen_stages if isinstance(strategy, FineTuning) else 0
     if frozen and task.keeps_views and (cut := _cut(task, net, frozen)):
         trunk, rest = cut
+        if task.recipe.mixup or task.recipe.cutmix:
+            say("mixup and cutmix are of images; from stored activations training goes on without them")
         train, val = (_rows(task, trunk, samples) for samples in (task.train, task.val))
         return fit(Learner(rest, tuple(parts)), train, val, _unmixed(task.recipe), checkpoint)
     images, val_images = _images(task, task.train, task.policy), _images(task, task.val, None)
@@ -170,7 +177,7 @@ def _views(task: Task) -> tuple[View | None, ...]:
     """The stored views of training images; the image as it is where none are wanted, or nothing changes it."""
     if not task.views or not task.policy.transforms:
         return (None,)
-    digest = hashlib.sha256(repr((task.policy.transforms, task.policy.side_px)).encode()).hexdigest()
+    digest = hashlib.sha256(repr((task.policy.transforms, task.policy.side_px, cv2.__version__)).encode()).hexdigest()
     seed = task.recipe.seed
     return tuple(
         View(digest, task.policy, lambda sha256, number=number: seed_for(seed, number, sha256), number)  # type: ignore[misc]
@@ -188,10 +195,12 @@ def _interpolated(task: Task, tuned: Transferred, probed: dict[str, Tensor]) -> 
     net, device = tuned.net, task.recipe.device
     val = _images(task, task.val, None)
     end = {name: value.clone() for name, value in net.state_dict().items()}
-    floating = {name: (probed[name].to(device), value) for name, value in end.items() if value.is_floating_point()}
+    starts = {name: probed[name].to(device) for name, value in end.items() if value.is_floating_point()}
+    # what is frozen is left alone: even the mean of two equal zeros may differ in its sign
+    moved = {name: (start, end[name]) for name, start in starts.items() if not torch.equal(start, end[name])}
 
     def attempt(share: float) -> Attempt:
-        net.load_state_dict(end | {name: torch.lerp(old, new, share) for name, (old, new) in floating.items()})
+        net.load_state_dict(end | {name: torch.lerp(old, new, share) for name, (old, new) in moved.items()})
         loss, accuracy = validate(net, val, device)
         return Attempt(tuned.on_val.strategy, accuracy, loss)
 
@@ -214,10 +223,12 @@ def _checkpoint(task: Task, name: str, strategy: dict[str, Any]) -> Checkpoint:
         for values in (samples.targets, samples.weights, samples.groups):
             digest.update(np.ascontiguousarray(values).tobytes())
     key = {
+        "results": [RESULTS, PIXELS_VERSION, torchvision.__version__, cv2.__version__],
+        "processes": current().size,
         "strategy": [name, strategy],
         "backbone": asdict(task.backbone),
         "head": asdict(task.head),
-        "recipe": {**asdict(task.recipe), "device": str(task.recipe.device)},
+        "recipe": {**asdict(task.recipe), "device": task.recipe.device.type},
         "policy": [list(task.policy.transforms), task.policy.side_px, task.views],
         "threads": torch.get_num_threads(),
         "samples": digest.hexdigest(),

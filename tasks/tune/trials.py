@@ -68,10 +68,13 @@ class Bench:
         policy = self.task.policy
         if params.augment.policy != self._present.augment.policy:
             policy = make_policy(params.augment, policy.side_px)
+        recipe, processes = recipe_of(params.train, params.seed), params.train.processes
+        if processes > 1 and not recipe.at_once:  # here is one process: it takes a batch in their pieces
+            recipe = replace(recipe, at_once=-(-recipe.batch_size // processes))
         return replace(
             self.task,
             head=replace(self.task.head, dropout=params.train.dropout),
-            recipe=recipe_of(params.train, params.seed),
+            recipe=recipe,
             policy=policy,
         )
 

@@ -14,6 +14,7 @@ from tasks.train.checkpoint import Checkpoint
 from tasks.train.data import RowBatches
 from tasks.train.forward import choose_device
 from tasks.train.loop import Learner, fit
+from tasks.train.objective import next_group_weights, sample_weights
 from tasks.train.schedules import rate_at
 from tasks.train.strategies import FineTuning, Scratch, whole
 from tests.train.tiny import RECIPE, net, pictures, state_hash, train
@@ -90,10 +91,11 @@ def test_a_finished_training_is_not_repeated(tmp_path):
     assert state_hash(first) == state_hash(second)
 
 
-def test_the_checkpoint_of_another_training_is_not_taken(tmp_path):
+def test_the_checkpoint_of_another_training_is_not_taken(tmp_path, capsys):
     train(net(), Scratch(), checkpoint=Checkpoint(tmp_path / "c", {"rate": 1}))
     with pytest.raises(Halted):
         train(net(), Scratch(), checkpoint=Halting(tmp_path / "c", {"rate": 2}, writes=1))
+    assert "is of other data, params or versions" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 100, None])
@@ -166,6 +168,20 @@ def test_where_memory_runs_out_fewer_images_go_through_at_a_time(capsys):
     assert state_hash(narrow) == state_hash(wide)  # what was tried in vain has left no trace
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_no_piece_of_a_batch_is_a_single_image(at_once):
+    assert len(fit_rows(Narrow(1000), epochs=1, at_once=at_once).history) == 1
+
+
+def test_group_weights_neither_vanish_nor_overflow():
+    weights = (1e-300, 1.0)
+    for _ in range(3):
+        weights = next_group_weights(weights, np.array([0, 1]), torch.tensor([0.1, 9.0]), 1000.0)
+        assert all(0 < weight <= 1 for weight in weights)
+    _, samples = pictures(4, seed=1)
+    assert torch.isfinite(sample_weights(samples, np.array([0, 1]), (1e-46,) * 6)).all()
+
+
 def test_where_not_even_two_images_fit_it_says_so():
     with pytest.raises(BadEnvironment, match="smaller backbone"):
         fit_rows(Narrow(1), epochs=1)
@@ -195,8 +211,6 @@ def test_the_end_says_where_the_time_went(capsys):
 
 
 def test_groups_that_do_badly_gain_weight():
-    from tasks.train.objective import next_group_weights
-
     weights = next_group_weights((0.5, 0.5), np.array([0, 0, 1]), torch.tensor([0.1, 0.3, 2.0]), 0.5)
     expected = [math.exp(0.5 * 0.2), math.exp(0.5 * 2.0)]
     assert weights == pytest.approx([one / sum(expected) for one in expected])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from tasks.augment.policy import make_policy
 from tasks.backbone.features import FOLDER
@@ -96,6 +97,23 @@ def test_interpolated_weights_are_no_worse_on_val_than_either_end(tmp_path):
     mixed = transfer(task(tmp_path, checkpoints=tmp_path / "other"), replace(plain, interpolate=True))
     assert mixed.on_val.val_accuracy >= tuned.on_val.val_accuracy
     assert 0 <= mixed.towards_tuned <= 1
+
+
+@pytest.mark.parametrize("changes", [{"ema": 0.5}, {}])
+def test_a_frozen_zero_keeps_its_sign(tmp_path, monkeypatch, changes):
+    """The mean of two negative zeros may be a positive one, which is another hash."""
+    build = transfer.__globals__["build_backbone"]
+
+    def with_zero(*arguments):
+        made = build(*arguments)
+        with torch.no_grad():
+            made.network.conv1.weight[0, 0, 0, 0] = -0.0
+        return made
+
+    monkeypatch.setattr("tasks.train.transfer.build_backbone", with_zero)
+    strategy = FineTuning(2, probe_first=not changes, interpolate=not changes)
+    found = transfer(task(tmp_path, policy="light", recipe=replace(RECIPE, epochs=4, **changes)), strategy)
+    assert torch.signbit(found.net.backbone.network.conv1.weight[0, 0, 0, 0])
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine", "mlp"])
