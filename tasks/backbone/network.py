@@ -3,8 +3,6 @@
 Nothing here knows a network by name: tasks/backbone/stages.py finds head and stages by structure.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -54,12 +52,6 @@ class Backbone(nn.Module):
             for hook in hooks:
                 hook.remove()
         return torch.cat([*pooled, last] if self.with_last else pooled, dim=1)
-
-    def stage_modules(self, upto: int) -> Iterator[nn.Module]:
-        """The modules of the first `upto` stages, from the stem on, to be taken one by one (see `Stage.modules`)."""
-        for stage in self.stages[:upto]:
-            for name in stage.modules:
-                yield self.network.get_submodule(name)
 
 
 class TransferNet(nn.Module):

@@ -6,7 +6,7 @@ NCHW (ResNet, VGG, ConvNeXt) or NHWC (Swin); in a chain of blocks that hand toke
 
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -162,17 +162,6 @@ def own_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The parameters and buffers of `module` itself, with their names there; those of its children aside."""
     yield from module.named_parameters(recurse=False)
     yield from module.named_buffers(recurse=False)
-
-
-def freeze(modules: Iterable[nn.Module]) -> None:
-    """No gradient for what each of them owns, and evaluation mode, without which batch-norm statistics still move.
-
-    One by one: what is inside a module stays as it was, unless it is given too.
-    """
-    for module in modules:
-        module.training = False
-        for parameter in module.parameters(recurse=False):
-            parameter.requires_grad_(False)
 
 
 def _structure(traced: nn.Module, calls: list[Call]) -> Structure:

@@ -17,9 +17,10 @@ from torchvision.models.vision_transformer import VisionTransformer
 from tasks.backbone.catalog import find_entry, torchvision_entries
 from tasks.backbone.layouts import resnet18
 from tasks.backbone.network import Backbone, TransferNet
-from tasks.backbone.stages import freeze, own_state
+from tasks.backbone.stages import own_state
 from tasks.backbone.weights import build_network
 from tasks.contracts.model_records import BackboneRef
+from tasks.train.strategies import FineTuning, parts_of, set_state
 from tests.backbone.test_stages import Tokens, hierarchical
 
 
@@ -85,9 +86,9 @@ def take_a_step(net: TransferNet, side_px: int) -> None:
 
 
 def require_frozen(backbone: Backbone, upto: int, side_px: int) -> None:
-    net = TransferNet(copy.deepcopy(backbone), 2, 0.1).train()
+    net = TransferNet(copy.deepcopy(backbone), 2, 0.1).eval()
     held = [[net.backbone.network.get_submodule(name) for name in stage.modules] for stage in backbone.stages]
-    freeze(net.backbone.stage_modules(upto))
+    set_state(parts_of(net, FineTuning(upto), "embedded", 1), 0)
     before = [digest(modules) for modules in held]
     head = digest(list(net.head.modules()))
     take_a_step(net, side_px)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.split import CannotSplit, Trunk, split
-from tasks.backbone.stages import freeze
 from tasks.backbone.threads import fitting_threads
 from tasks.contracts.errors import BadUsage
+from tasks.train.strategies import FineTuning, parts_of, set_state
 from tests.backbone.test_freeze import SMALL
 
 
@@ -53,7 +53,7 @@ def test_both_parts_give_the_bits_of_the_whole(family, autocast):
 
 def test_rest_trains_the_very_parameters_of_the_net():
     net, side_px = net_of("resnet")
-    freeze(net.train().backbone.stage_modules(3))
+    set_state(parts_of(net.eval(), FineTuning(3), "embedded", 1), 0)
     other = copy.deepcopy(net)
     trunk, rest = split(net, 3, autocast=False)
     images, targets = torch.rand(8, 3, side_px, side_px), torch.arange(8) % 2
@@ -72,7 +72,8 @@ def test_rest_trains_the_very_parameters_of_the_net():
 def test_rest_has_nothing_of_the_frozen_stages_and_fits_the_training_loop():
     net, side_px = net_of("resnet")
     trunk, rest = split(net, 3, autocast=False)
-    frozen = {p for module in net.backbone.stage_modules(3) for p in module.parameters(recurse=False)}
+    parts = parts_of(net, FineTuning(3), "embedded", 1)
+    frozen = {p for part in parts if part.thaws is None for p in part.parameters()}
     assert set(rest.parameters()) == set(net.parameters()) - frozen
     with fitting_threads(rest, (16, trunk.width)):
         rest(trunk(torch.rand(16, 3, side_px, side_px)))
