@@ -51,7 +51,7 @@ def build_manifest(
 def _found_or_named(root: Path, listing: Listing, table: pd.DataFrame | None) -> pd.DataFrame:
     """A row, indexed by its path, for every file that may be a sample and for every path in the table."""
     named = set() if table is None else set(table["path"])
-    files = _frame([*listing.files, *(file for file in listing.passed_over if file.path in named)])
+    files = listed([*listing.files, *(file for file in listing.passed_over if file.path in named)])
     empty = pd.DataFrame({name: pd.Series(dtype="str") for name in _DECLARED})
     rows = files.merge(empty if table is None else table, on="path", how="outer")
     rows["reasons"] = [
@@ -62,7 +62,8 @@ def _found_or_named(root: Path, listing: Listing, table: pd.DataFrame | None) ->
     return rows.sort_values("path").set_index("path", drop=False)
 
 
-def _frame(files: list[Found]) -> pd.DataFrame:
+def listed(files: list[Found]) -> pd.DataFrame:
+    """A row for every file: `path`, `reasons`, and where the bytes of a member lie."""
     return pd.DataFrame(
         {
             "path": pd.Series([file.path for file in files], dtype="str"),

@@ -1,138 +1,164 @@
-"""Pre-train the embedded backbone on formula-generated images and write it with its card.
+"""Pre-training of a backbone by the training loop that everything else uses, and its weights with their card."""
 
-    python -m tasks.pretrain.pretrain --out NAME.safetensors --seconds 2000
-
-A killed run goes on from NAME.resume when the same command is given again.
-"""
-
-import argparse
-import hashlib
-import json
-import math
+import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
-from torch import nn
+import torchvision
 
-from tasks.pretrain.training import (
-    MEAN,
-    RECIPE_VERSION,
-    STD,
-    Progress,
-    Recipe,
-    advance,
-    finish,
-    read_checkpoint,
-    start,
-    write_checkpoint,
-    write_whole,
-)
+from tasks.backbone.cards import Card, read_card, write_card
+from tasks.contracts.images import PIXELS_VERSION
+from tasks.contracts.progress import say
+from tasks.contracts.workspace import Workspace
+from tasks.pretrain.drawn import MEAN, STD
+from tasks.pretrain.formula import SAMPLER_VERSION
+from tasks.pretrain.lessons import Lesson, lesson_of
+from tasks.pretrain.own import OwnSet, open_own
+from tasks.pretrain.plan import Plan
+from tasks.pretrain.saving import restate_norms, save_weights
+from tasks.train.checkpoint import Checkpoint
+from tasks.train.data import order_of, split_evenly
+from tasks.train.forward import choose_device
+from tasks.train.launch import answer, run_joined
+from tasks.train.loop import Learner, Recipe, fit
+from tasks.train.ranks import current, joined
 
-LAYOUT = "resnet18"
-REPORT_STEPS = 100
-CHECKPOINT_STEPS = 500
-HEADER = ("layout", "width", "recipe_version", "input_px", "mean", "std")
+RESULTS = 1  # raised when the same plan makes other weights
+EMA, WEIGHT_DECAY = 0.999, 0.05
+_NORM_BATCHES = 64
+_LICENCE = {"drawn": "Apache-2.0, with graft"}
+_KNOWS = {
+    "drawn": (
+        "shapes and textures, not objects",
+        (
+            "natural images: it has seen none, so it knows no object, scene, face or writing; that is no promise of "
+            "fairness, for what is trained on it can still err more for some groups than for others"
+        ),
+    ),
+    "labelled": ("the classes of its source set", "what its source set does not show, and whom it shows too seldom"),
+    "unlabelled": (
+        "what stays the same under crops, tones and blur in its source set",
+        "what its source set does not show, and whom it shows too seldom",
+    ),
+}
 
 
 @dataclass(frozen=True)
-class Card:
-    """What a user must know about saved weights; `mean` and `std` are for pixels in [0, 1]."""
+class Place:
+    """Where a backbone of a workspace lies, and what there is of it while it is trained."""
 
-    layout: str
-    width: int
-    input_px: int
-    seed: int
-    images_seen: int
-    seconds: float
-    device: str
-    recipe_version: str = RECIPE_VERSION
-    mean: tuple[float, float, float] = MEAN
-    std: tuple[float, float, float] = STD
-    knows: str = "shapes and textures, not objects"
-    source_data: str = "formula-generated images, no natural-image data"
+    ws: Workspace
+    name: str
+
+    @property
+    def weights(self) -> Path:
+        """The weights file."""
+        return self.ws.root / "models" / "backbones" / f"{self.name}.safetensors"
+
+    @property
+    def card(self) -> Path:
+        """The card beside it."""
+        return self.weights.with_suffix(".json")
+
+    @property
+    def private(self) -> Path:
+        """What is needed until it is done."""
+        return self.ws.private / "pretraining" / self.name
 
 
-def save_backbone(net: nn.Module, out: Path, card: Card) -> None:
-    """Write a network without its `fc` to `out` (safetensors) and its card to `out` with .json.
+def train(place: Place, plan: Plan) -> Card:
+    """Train by `plan` and write weights and card; a killed training goes on to the same weights.
 
-    Weights are stored as fp16; whatever belongs to a batch norm stays as it is (fp32), because
-    small variances would underflow. Both files appear whole or not at all.
+    On a CPU one process for each core shares the work: twice as fast as threads that share each operation.
+    Raises what `fit` and `lesson_of` raise.
     """
-    state = {name: value for name, value in net.state_dict().items() if not name.startswith("fc.")}
-    exact = {name for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    tensors = {
-        name: (value if name.rpartition(".")[0] in exact else value.half()).cpu().contiguous()
-        for name, value in state.items()
+    processes = 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+    if processes > 1 and not current().is_joined:
+        run_joined("tasks.pretrain.pretrain", (place.ws.root, place.name, plan.to_json()), processes)
+        return read_card(place.card)
+    device = choose_device("auto")
+    own = open_own(place.private) if plan.data else None
+    lesson = lesson_of(plan, own, device)
+    images = lesson.epochs * len(lesson.train.samples)
+    say(f"pre-training {plan.network} at {plan.input_px} px: {images:,} images, {lesson.kind}, on {device}")
+    recipe = _recipe(plan, lesson, device)
+    checkpoint = Checkpoint(place.private / "checkpoint.safetensors", _key(plan, own, device))
+    fit(Learner(lesson.module, lesson.parts), lesson.train, lesson.val, recipe, checkpoint)
+    if current().is_first:
+        _save(place, plan, lesson, checkpoint.seconds)
+    current().wait()
+    return read_card(place.card)
+
+
+def _recipe(plan: Plan, lesson: Lesson, device: torch.device) -> Recipe:
+    return Recipe(
+        epochs=lesson.epochs,
+        batch_size=plan.batch_size,
+        learning_rate=plan.learning_rate,
+        patience=lesson.epochs,
+        seed=plan.seed,
+        device=device,
+        weight_decay=WEIGHT_DECAY,
+        label_smoothing=lesson.label_smoothing,
+        ema=EMA,
+    )
+
+
+def _key(plan: Plan, own: OwnSet | None, device: torch.device) -> dict[str, object]:
+    versions = [RESULTS, SAMPLER_VERSION, PIXELS_VERSION, torchvision.__version__]
+    return {
+        "versions": versions,
+        "plan": plan.recipe(),
+        "own": own.sha256 if own else "",
+        "device": [device.type, current().size, torch.get_num_threads()],
     }
-    facts = asdict(card)
-    header = {key: value if isinstance(value := facts[key], str) else json.dumps(value) for key in HEADER}
-    content = _ordered(save(tensors, header))
-    facts |= {
-        "parameters": sum(p.numel() for name, p in net.named_parameters() if name in tensors),
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    write_whole(out, content)
-    write_whole(out.with_suffix(".json"), (json.dumps(facts, indent=2) + "\n").encode())
 
 
-def pretrain(recipe: Recipe, out: Path, device: torch.device) -> Progress:
-    """Run a recipe to its end, going on from `out` with .resume if there is one, and save."""
-    resume = out.with_suffix(".resume")
-    run, progress = start(recipe, device), Progress()
-    if resume.exists():
-        progress = read_checkpoint(run, recipe, resume)
-        _say(f"resumed at step {progress.step}")
-    steps = advance(run, recipe, progress, recipe.steps)
-    for progress, loss, accuracy in steps:
-        if progress.step % REPORT_STEPS == 0:
-            rate = progress.images / progress.seconds
-            _say(f"step {progress.step} loss {loss:.3f} accuracy {accuracy:.3f} images/s {rate:.0f}")
-        if progress.step % CHECKPOINT_STEPS == 0:
-            write_checkpoint(run, recipe, progress, resume)
-    cores = "1 CPU core" if recipe.threads == 1 else f"{recipe.threads} CPU cores"
-    place = cores if device.type == "cpu" else "1 GPU"
-    spent = (progress.images, round(progress.seconds, 1), place)
-    card = Card(LAYOUT, recipe.width, recipe.input_px, recipe.seed, *spent)
-    save_backbone(finish(run, recipe), out, card)
-    resume.unlink(missing_ok=True)
-    return progress
+def _save(place: Place, plan: Plan, lesson: Lesson, seconds: float) -> None:
+    order = order_of(lesson.train.samples, "shuffled", plan.seed, lesson.epochs)
+    parts = split_evenly(order, plan.batch_size)[:_NORM_BATCHES]
+    batches = (batch.inputs.cpu() for batch in lesson.train.epoch(parts, plan.seed, lesson.epochs))
+    restate_norms(lesson.module.cpu(), batches)
+    colours = {"mean": (MEAN,) * 3, "std": (STD,) * 3}
+    header = {"network": plan.network, "input_px": plan.input_px, **colours, "recipe_version": lesson.recipe_version}
+    saved = save_weights(lesson.backbone.network, place.weights, header)
+    knows, knows_not = _KNOWS[plan.source]
+    card = Card(
+        network=plan.network,
+        input_px=plan.input_px,
+        **colours,
+        parameters=saved.parameters,
+        bytes=saved.bytes,
+        sha256=saved.sha256,
+        source_data=lesson.data,
+        source_images=lesson.source_images,
+        images_seen=lesson.epochs * len(lesson.train.samples),
+        seconds=round(seconds, 1),
+        device=_device_name(),
+        recipe_version=lesson.recipe_version,
+        recipe=plan.recipe(),
+        licence=_LICENCE.get(plan.source, "your own"),
+        knows=knows,
+        knows_not=knows_not,
+    )
+    write_card(place.card, card)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Read the command line and pre-train."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="weights file, NAME.safetensors")
-    parser.add_argument("--width", type=int, default=Recipe.width, help="channels of the first stage")
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help="end after so many steps")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="end after so much wall time")
-    parser.add_argument("--input-px", type=int, default=Recipe.input_px, help="image side, a multiple of 32")
-    parser.add_argument("--contrast", type=float, default=Recipe.contrast, help="1: cluttered colour; 0.1: plain")
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--threads", type=int, default=Recipe.threads, help="CPU workers")
-    given = vars(parser.parse_args(arguments))
-    out = given.pop("out")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(1)  # workers share the cores by images, twice as fast as by rows of a matrix
-    progress = pretrain(Recipe(**given), out, device)
-    _say(f"saved {out} after {progress.images} images in {progress.seconds:.0f} s")
+def _device_name() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} CPU core{'s' * (cores > 1)}"
 
 
-def _ordered(content: bytes) -> bytes:
-    # safetensors writes its header in a random order, which would give equal weights unequal hashes.
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[end:]
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+def _main() -> None:
+    """One of several processes, as `run_joined` starts it."""
+    root, name, plan = sys.argv[1:]
+    with joined():
+        train(Place(Workspace(Path(root)), name), Plan.from_json(plan))
 
 
 if __name__ == "__main__":
-    main()
+    answer(_main)

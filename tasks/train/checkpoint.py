@@ -24,7 +24,7 @@ from tasks.contracts.progress import say
 from tasks.train.clock import Clock
 from tasks.train.ranks import current
 
-LAYOUT = 1  # raised when the file's layout changes; another one is not read
+LAYOUT = 2  # raised when the file's layout changes; another one is not read
 SECONDS_BETWEEN = 15.0
 _MOST_SHARE = 0.02  # of the time that writing may take
 
@@ -75,7 +75,13 @@ class Checkpoint:
         self._watch = watch
         self._key = hashlib.sha256(json.dumps([LAYOUT, torch.__version__, key], sort_keys=True).encode()).hexdigest()
         self._seconds_between = seconds_between
+        self._started, self._before = time.monotonic(), 0.0
         self._next = time.monotonic() + seconds_between
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of this training so far; of runs that were killed, until their last write."""
+        return self._before + time.monotonic() - self._started
 
     def restore(self, run: Run) -> None:
         """Bring a run that has just started to where the file left it; without a file of this key it stays.
@@ -99,6 +105,7 @@ class Checkpoint:
             return
         _fill(run, tensors)
         run.position = _position(json.loads(facts["position"]))
+        self._before = float(facts["seconds"])
         say(f"going on from epoch {run.position.epoch + 1}, batch {run.position.step + 1}")
 
     def write_if_due(self, run: Run, clock: Clock) -> None:
@@ -119,6 +126,7 @@ class Checkpoint:
         with clock.of("write"), replacing(self.path) as part:
             tensors = {name: value.detach().cpu().contiguous() for name, value in _tensors(run)}
             facts = {"key": self._key, "position": json.dumps(asdict(run.position)), "content": _content(tensors)}
+            facts["seconds"] = repr(self.seconds)
             save_file(tensors, part, facts)
         ended = time.monotonic()
         self._next = ended + max(self._seconds_between, (ended - started) / _MOST_SHARE * bool(self._seconds_between))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 # What the training thread itself spends adds up to the whole; what workers spend beside it is overlapped.
 OWN = {"train": "forward and backward", "wait": "waiting for batches", "validate": "validation", "write": "checkpoints"}
-BESIDE = {"read": "reading", "augment": "augmenting", "normalise": "normalising"}
+BESIDE = {"draw": "drawing", "read": "reading", "augment": "augmenting", "normalise": "normalising"}
 _ADVICE = {
     "train": "a GPU, a smaller backbone or, where stages are frozen, train.views",
     "read": "a faster disk, or a smaller quality.prepared_px",
