@@ -97,7 +97,7 @@ def parser() -> Parser:
     _json(report).set_defaults(command=commands.report)
 
     backbones = add("backbones", help="networks to transfer from")
-    backbones.add_argument("name", nargs="?", help="only this one, in full")
+    backbones.add_argument("name", nargs="?", help="this one in full, or all whose names contain it")
     backbones.add_argument("--fetch", action="store_true", help="download its weights")
     _json(backbones).set_defaults(command=commands.backbones)
 

@@ -134,27 +134,21 @@ def report(arguments: Namespace) -> int:
 
 
 def backbones(arguments: Namespace) -> int:
-    """What there is to transfer from, and where its weights are."""
-    from tasks.backbone.catalog import entries, find_entry, weights_folder
+    """What there is to transfer from, what it costs here, and where its weights are."""
+    from flows.backbones import in_full, rows, table, workspace_of
+    from tasks.backbone.catalog import find_entry, weights_folder
     from tasks.backbone.download import fetch, is_offline
 
-    folder = weights_folder()
+    ws = workspace_of(arguments.workspace)
     if arguments.fetch:
         if not arguments.name:
             raise BadUsage("--fetch needs the name of a network, as in `graft backbones resnet50 --fetch`")
-        path = fetch(find_entry(arguments.name, folder), is_offline())
+        path = fetch(find_entry(arguments.name, weights_folder(), ws.root if ws else None), is_offline())
         return _dump({"path": str(path)}) if arguments.json else _print(str(path))
-    chosen = [find_entry(arguments.name, folder)] if arguments.name else entries(folder)
+    found = rows(arguments.name, ws)
     if arguments.json:
-        return _dump([asdict(one) for one in chosen])
-    for one in chosen:
-        _print(f"{one.name:<33} {one.parameters / 1e6:7.1f} M  {one.megabytes:7.1f} MB  {one.where}")
-    if arguments.name:
-        (one,) = chosen
-        _print(
-            f"trained on {one.data}; licence {one.licence}; made for {one.input_px} px, takes {one.smallest_px} and up"
-        )
-    return 0
+        return _dump(found)
+    return _print(in_full(found[0]) if arguments.name and len(found) == 1 else table(found))
 
 
 def models(arguments: Namespace) -> int:

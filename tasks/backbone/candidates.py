@@ -24,7 +24,7 @@ def named_entries(candidates: Sequence[str | LocalBackbone], root: Path, offline
     """
     folder = weights_folder()
     found = [
-        find_entry(one, folder) if isinstance(one, str) else local_entry(one.network, one.weights, root)
+        find_entry(one, folder, root) if isinstance(one, str) else local_entry(one.network, one.weights, root)
         for one in candidates
     ]
     for entry in found:

@@ -1,70 +1,36 @@
-"""The backbones there are: embedded ones, torchvision's ImageNet-1k networks by name, and files of one's own.
+"""The backbones there are: embedded ones, torchvision's networks by name, and those made or brought by the user.
 
 Nothing here loads weights or asks a network; where the weights of an entry lie, or would lie, is a plain path.
 """
 
 import difflib
-import json
-import math
 import os
 import re
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
+from tasks.backbone.cards import read_card, three
+from tasks.backbone.entry import SMALLEST_LAYOUT_PX
+from tasks.backbone.entry import Entry as Entry
+from tasks.backbone.local import require_file, with_header
 from tasks.contracts.errors import BadUsage, BrokenArtifact, one_line
 
 EMBEDDED = Path(__file__).parent / "embedded"
-EMBEDDED_PREFIX = "embedded/"
+EMBEDDED_PREFIX, LOCAL_PREFIX = "embedded/", "local/"
+LOCAL = "models/backbones"  # in a workspace: weights with their cards, as `graft pretrain` leaves them
+POOLED = "-pooled"  # after the name of a torchvision network: one linear layer in the place of its whole classifier
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SMALLEST_LAYOUT_PX, LARGEST_PX = 16, 1024
 
-Colour = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A backbone on offer. `parameters` counts the whole network as published, `megabytes` its weights file.
-
-    Sides are in px: `input_px` is the one it was trained at, `smallest_px` the smallest it takes (equal to
-    `input_px` where it takes no other). `mean` and `std` are of pixels in [0, 1]. `file` is where the weights
-    are, or will be once `url` is downloaded; of a local one, `given` is that path as the params give it.
-    `sha256` is empty where nobody vouches for the whole of it.
-    """
-
-    name: str
-    source: str
-    network: str
-    parameters: int
-    megabytes: float
-    input_px: int
-    smallest_px: int
-    mean: Colour
-    std: Colour
-    data: str
-    licence: str
-    file: Path
-    url: str = ""
-    sha256: str = ""
-    given: str = ""
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the weights file is on this machine; it is not opened."""
-        return self.file.is_file()
-
-    @property
-    def where(self) -> str:
-        """`embedded`, the path of the file, or `to download`."""
-        if self.source == "embedded":
-            return "embedded"
-        return str(self.file) if self.is_here else "to download"
-
-    def side_px(self, prepared_px: int) -> int:
-        """The side of the input for images prepared at `prepared_px`: enlarging them would add nothing but time."""
-        return max(self.smallest_px, min(self.input_px, prepared_px))
+_IMAGENET = 1_281_167  # images for training; Russakovsky et al., 2015
+_SWAG = 3_600_000_000  # about so many; Singh et al., 2022 (Revisiting weakly supervised pre-training)
+_SOURCES = {  # a pattern of the name of torchvision's weights -> the data and how many images they are
+    r"IMAGENET1K_V\d+": ("ImageNet-1k", _IMAGENET),
+    r"IMAGENET1K_SWAG_E2E_V\d+": ("Instagram with hashtags (SWAG), fine-tuned on ImageNet-1k", _SWAG + _IMAGENET),
+    r"IMAGENET1K_SWAG_LINEAR_V\d+": ("Instagram with hashtags (SWAG), head on ImageNet-1k", _SWAG),
+}
+_SWAG_LICENCE = "https://github.com/facebookresearch/SWAG/blob/main/LICENSE"
+_LICENCES = {None: "BSD-3-Clause", _SWAG_LICENCE: "CC-BY-NC-4.0 (SWAG)"}
 
 
 def weights_folder() -> Path:
@@ -74,24 +40,44 @@ def weights_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def entries(folder: Path) -> tuple[Entry, ...]:
-    """All that have a name: the embedded ones, then torchvision's with its default weights, kept in `folder`."""
-    return (*embedded_entries(), *torchvision_entries(folder))
+def entries(folder: Path, root: Path | None = None) -> tuple[Entry, ...]:
+    """All that have a name: embedded ones, those of the workspace `root`, torchvision's with its default weights.
+
+    The weights of these are kept in `folder`. Raises BrokenArtifact where a card cannot be read.
+    """
+    return (*embedded_entries(), *local_entries(root), *torchvision_entries(folder))
 
 
-def find_entry(name: str, folder: Path) -> Entry:
-    """The entry called `name`, an embedded one with or without `embedded/`.
+def find_entry(name: str, folder: Path, root: Path | None = None) -> Entry:
+    """The entry called `name`: an embedded one with or without `embedded/`, `local/NAME` of the workspace `root`.
 
-    Raises BadUsage that tells the nearest names.
+    Raises BadUsage that tells the nearest names, and BrokenArtifact where its card cannot be read.
     """
     short = name.removeprefix(EMBEDDED_PREFIX)
-    embedded = {entry.name.removeprefix(EMBEDDED_PREFIX): entry for entry in embedded_entries()}
-    if short in embedded:
-        return embedded[short]
+    carded = {card.stem: card for card in _cards(EMBEDDED)}
+    if short in carded:
+        return _embedded(carded[short])
+    own = {LOCAL_PREFIX + card.stem: card for card in _cards(root / LOCAL)} if root else {}
+    if name in own:
+        return _local(own[name])
     known = {entry.name: entry for entry in torchvision_entries(folder)}
     if name in known:
         return known[name]
-    raise BadUsage(_unknown(name, [*(EMBEDDED_PREFIX + one for one in embedded), *known]))
+    raise BadUsage(_unknown(name, [*(EMBEDDED_PREFIX + one for one in carded), *own, *known]))
+
+
+def search_entries(words: str, folder: Path, root: Path | None = None) -> tuple[Entry, ...]:
+    """The entry called `words` alone, or where there is none, all whose names contain it.
+
+    Raises BadUsage that tells the nearest names where there are none either.
+    """
+    try:
+        return (find_entry(words, folder, root),)
+    except BadUsage:
+        found = tuple(one for one in entries(folder, root) if words.lower() in one.name)
+        if not found:
+            raise
+        return found
 
 
 def embedded_entries() -> tuple[Entry, ...]:
@@ -99,7 +85,12 @@ def embedded_entries() -> tuple[Entry, ...]:
 
     Raises BrokenArtifact where a card cannot be read.
     """
-    return tuple(_embedded(card) for card in sorted(EMBEDDED.glob("*.json")))
+    return tuple(_embedded(card) for card in _cards(EMBEDDED))
+
+
+def local_entries(root: Path | None) -> tuple[Entry, ...]:
+    """The backbones with a card in the workspace `root`, none without one. Raises BrokenArtifact as above."""
+    return tuple(_local(card) for card in _cards(root / LOCAL)) if root else ()
 
 
 def torchvision_entries(folder: Path) -> tuple[Entry, ...]:
@@ -118,27 +109,8 @@ def local_entry(network: str, weights: str, root: Path) -> Entry:
     those of the network.
     Raises BadUsage (no such file or network) and BrokenArtifact (a broken header).
     """
-    path = root / weights
-    if not path.is_file():
-        raise BadUsage(f"{path} is no file; select.candidates names it as weights of {network}")
-    base = _plain_layout(network) if layout_width(network) else _find_torchvision(network)
-    header, parameters = _header(path)
-    fixed = base.smallest_px == base.input_px
-    return replace(
-        base,
-        name=f"local/{PurePosixPath(weights).with_suffix('')}",
-        source="local",
-        parameters=parameters,
-        megabytes=path.stat().st_size / 1e6,
-        input_px=base.input_px if fixed else max(base.smallest_px, _side(header, path) or base.input_px),
-        mean=_colour(header, "mean", path) or base.mean,
-        std=_colour(header, "std", path) or base.std,
-        data="your own",
-        licence="your own",
-        file=path,
-        url="",
-        given=weights,
-    )
+    require_file(network, weights, root)
+    return with_header(_base(network), weights, root)
 
 
 def layout_width(network: str) -> int | None:
@@ -147,32 +119,54 @@ def layout_width(network: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _embedded(card_path: Path) -> Entry:
-    weights = card_path.with_suffix(".safetensors")
+def _cards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.json"))
+
+
+def _embedded(card: Path) -> Entry:
+    return _carded(card, EMBEDDED_PREFIX, "install graft anew")
+
+
+def _local(card: Path) -> Entry:
+    entry = _carded(card, LOCAL_PREFIX, "make it anew, or remove both files")
+    return replace(entry, source="local", given=f"{LOCAL}/{entry.file.name}")
+
+
+def _carded(path: Path, prefix: str, remedy: str) -> Entry:
+    weights = path.with_suffix(".safetensors")
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-        return Entry(
-            name=EMBEDDED_PREFIX + card_path.stem,
-            source="embedded",
-            network=f"{card['layout']}-w{int(card['width'])}",
-            parameters=int(card["parameters"]),
-            megabytes=weights.stat().st_size / 1e6,
-            input_px=int(card["input_px"]),
-            smallest_px=SMALLEST_LAYOUT_PX,
-            mean=_three(card["mean"]),
-            std=_three(card["std"]),
-            data=str(card["source_data"]),
-            licence="Apache-2.0, with graft",
-            file=weights,
-            sha256=str(card["sha256"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenArtifact(f"{card_path} is no card of a backbone ({one_line(repr(error))}); install anew") from None
+        card = read_card(path)
+        base = _base(card.network)
+        megabytes = weights.stat().st_size / 1e6
+    except (BrokenArtifact, BadUsage) as error:
+        named = "" if str(path) in str(error) else f"{path}: "
+        raise BrokenArtifact(f"{named}{error}; {remedy}") from None
+    except OSError:
+        raise BrokenArtifact(f"{weights}, the weights of the card beside it, is missing; {remedy}") from None
+    fixed = base.smallest_px == base.input_px
+    return Entry(
+        name=prefix + path.stem,
+        source="embedded",
+        network=card.network,
+        parameters=card.parameters,
+        megabytes=megabytes,
+        input_px=card.input_px,
+        smallest_px=card.input_px if fixed else min(base.smallest_px, card.input_px),
+        mean=card.mean,
+        std=card.std,
+        data=card.source_data,
+        images=card.source_images,
+        licence=card.licence,
+        file=weights,
+        sha256=card.sha256,
+        card=card,
+    )
 
 
 def _torchvision(name: str, weights: Any, folder: Path) -> Entry:
     preset = weights.transforms()
-    licence = weights.meta.get("license", "BSD-3-Clause (torchvision)")
+    licence = weights.meta.get("license")
+    data = next((data for pattern, data in _SOURCES.items() if re.fullmatch(pattern, weights.name)), (weights.name, 0))
     return Entry(
         name=name,
         source="torchvision",
@@ -181,74 +175,30 @@ def _torchvision(name: str, weights: Any, folder: Path) -> Entry:
         megabytes=round(weights.meta["_file_size"] * 2**20 / 1e6, 1),
         input_px=preset.crop_size[0],
         smallest_px=max(weights.meta["min_size"]),
-        mean=_three(preset.mean),
-        std=_three(preset.std),
-        data=f"ImageNet-1k, {weights.name}",
-        licence=f"{licence}; ImageNet's terms apply",
+        mean=three(preset.mean),
+        std=three(preset.std),
+        data=data[0],
+        images=data[1],
+        licence=f"{_LICENCES.get(licence, licence)}; ImageNet's terms apply",
         file=folder / weights.url.rpartition("/")[2],
         url=weights.url,
     )
 
 
-def _plain_layout(network: str) -> Entry:
-    numbers = {"parameters": 0, "megabytes": 0.0, "input_px": 224, "smallest_px": SMALLEST_LAYOUT_PX}
-    rest = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "data": "", "licence": "", "file": Path()}
-    return Entry(network, "local", network, **numbers, **rest)  # type: ignore[arg-type]
-
-
-def _find_torchvision(network: str) -> Entry:
+def _base(network: str) -> Entry:
+    """An entry of `network` as such, whatever its weights. Raises BadUsage where nothing is called so."""
+    if layout_width(network):
+        numbers = {"parameters": 0, "megabytes": 0.0, "input_px": 224, "smallest_px": SMALLEST_LAYOUT_PX}
+        rest = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "data": "", "images": 0, "licence": "", "file": Path()}
+        return Entry(network, "local", network, **numbers, **rest)  # type: ignore[arg-type]
     known = {entry.name: entry for entry in torchvision_entries(weights_folder())}
-    if network not in known:
+    plain = network.removesuffix(POOLED)
+    if plain not in known:
         raise BadUsage(_unknown(network, [*known, "resnet18-w24"]))
-    return known[network]
+    return replace(known[plain], network=network)
 
 
 def _unknown(name: str, known: list[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(nearest)}?" if nearest else "`graft backbones` lists what there is"
     return f"unknown backbone {one_line(name)!r}; {hint}"
-
-
-def _header(path: Path) -> tuple[dict[str, str], int]:
-    """The metadata of a safetensors file and how many floating-point numbers it holds."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
-            numbers = sum(math.prod(one.get_shape()) for one in slices if one.get_dtype() not in ("I64", "BOOL"))
-            return file.metadata() or {}, numbers
-    except (SafetensorError, OSError) as error:
-        raise BrokenArtifact(f"{path} is no safetensors file ({one_line(str(error))}); save it again") from None
-
-
-def _side(header: dict[str, str], path: Path) -> int | None:
-    found = _parsed(header, "input_px", path)
-    if found is None or (isinstance(found, int) and SMALLEST_LAYOUT_PX <= found <= LARGEST_PX):
-        return found
-    raise BrokenArtifact(
-        f"{path}: input_px in its header is {found!r}, not a side of {SMALLEST_LAYOUT_PX} to {LARGEST_PX}"
-    )
-
-
-def _colour(header: dict[str, str], key: str, path: Path) -> Colour | None:
-    found = _parsed(header, key, path)
-    if found is None:
-        return None
-    try:
-        colour = _three(found)
-    except (ValueError, TypeError):
-        colour = (math.nan,) * 3
-    if all(0 <= part <= 1 for part in colour) and (key != "std" or all(colour)):
-        return colour
-    raise BrokenArtifact(f"{path}: {key} in its header is {header[key][:40]!r}, not three numbers from 0 to 1")
-
-
-def _parsed(header: dict[str, str], key: str, path: Path) -> Any:
-    try:
-        return json.loads(header[key]) if key in header else None
-    except ValueError:
-        raise BrokenArtifact(f"{path}: {key} in its header is no JSON: {header[key][:40]!r}") from None
-
-
-def _three(values: Any) -> Colour:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue

@@ -16,6 +16,7 @@ MIRROR = "GRAFT_WEIGHTS_MIRROR"  # a base address that serves the files of downl
 OFFLINE = "GRAFT_OFFLINE"
 _TIMEOUT_S = 10.0  # to connect, and for each silence after that
 _PIECE = 1 << 20
+_REMEDIES = {"embedded": "install graft anew", "local": "put the file back that belongs to its card"}
 _SLACK = 1.05  # sizes are published rounded; what is much larger is some other file
 
 
@@ -49,7 +50,7 @@ def fetch(entry: Entry, offline: bool) -> Path:
         return entry.file
     remedy = f"fetch it with `graft backbones --fetch {entry.name}` where there is a network"
     if not entry.url:
-        raise BrokenArtifact(f"{entry.file}, the weights of {entry.name}, is missing; install graft anew")
+        raise BrokenArtifact(f"{entry.file}, the weights of {entry.name}, is missing; {_REMEDIES[entry.source]}")
     if offline:
         raise CannotDownload(
             f"the weights of {entry.name} are not on this machine and the network is switched off; {remedy}",
@@ -85,7 +86,7 @@ def require_promised(path: Path, entry: Entry) -> str:
         place, remedy = (entry.file, f"delete it, then {again}") if path == entry.file else ("the download", again)
         raise BrokenArtifact(
             f"{place} is not the weights of {entry.name}: its sha256 is {found[:16]}..., not {promised[:16]}...; "
-            + ("install graft anew" if entry.source == "embedded" else remedy)
+            + _REMEDIES.get(entry.source, remedy)
         )
     if not promised and entry.file.suffix == ".pth":
         raise BrokenArtifact(f"{entry.file} has no hash in its name, so that nobody can tell what it is")

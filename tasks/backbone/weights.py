@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tasks.backbone.catalog import Entry, find_entry, layout_width, weights_folder
+from tasks.backbone.catalog import POOLED, Entry, find_entry, layout_width, weights_folder
 from tasks.backbone.download import fetch, is_offline, require_promised
 from tasks.backbone.layouts import resnet18
 from tasks.backbone.network import Backbone
@@ -46,7 +46,7 @@ def build_network(ref: BackboneRef, seed: int = 0) -> Backbone:
 
     The global random state stays as it was. Raises BrokenArtifact where no network has that name.
     """
-    return Backbone(_make_network(ref.network, ref.input_px, seed), ref.input_px).eval()
+    return Backbone(make_network(ref.network, ref.input_px, seed), ref.input_px).eval()
 
 
 def build_backbone(ref: BackboneRef, root: Path, seed: int = 0) -> Backbone:
@@ -125,12 +125,12 @@ def _sound(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 def _with_weights(ref: BackboneRef, path: Path) -> Backbone:
     """The network of `ref` with the weights at `path`, whose hash was checked."""
-    network = _make_network(ref.network, ref.input_px, seed=0)
+    network = make_network(ref.network, ref.input_px, seed=0)
     _fill(network, (_load_torchvision if ref.source == "torchvision" else load_state)(path), path)
     return Backbone(network, ref.input_px).eval()
 
 
-def _make_network(name: str, input_px: int, seed: int) -> nn.Module:
+def make_network(name: str, input_px: int, seed: int) -> nn.Module:
     """A whole network, with its head, in eval mode; heads that only help training are left out."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -142,8 +142,9 @@ def _make_network(name: str, input_px: int, seed: int) -> nn.Module:
 def _torchvision_network(name: str, input_px: int) -> nn.Module:
     from torchvision import models
 
+    plain = name.removesuffix(POOLED)
     try:
-        family = models.get_model_builder(name).__module__.rpartition(".")[2]
+        family = models.get_model_builder(plain).__module__.rpartition(".")[2]
     except ValueError:
         raise BrokenArtifact(
             f"this torchvision has no network {one_line(name)!r}; install the version that did"
@@ -153,8 +154,19 @@ def _torchvision_network(name: str, input_px: int) -> nn.Module:
         "inception": {"aux_logits": False, "transform_input": True, "init_weights": True},
         "vision_transformer": {"image_size": input_px},
     }
-    network: nn.Module = models.get_model(name, weights=None, **families.get(family, {}))
+    network: nn.Module = models.get_model(plain, weights=None, **families.get(family, {}))
+    if plain != name:
+        network.set_submodule(*_pooled_head(network, name))
     return network
+
+
+def _pooled_head(network: nn.Module, name: str) -> tuple[str, nn.Linear]:
+    """The name of the classifier that ends `network`, and one linear layer for its place."""
+    block = find_head(network).partition(".")[0]
+    first = next(module for module in network.get_submodule(block).modules() if hasattr(module, "weight"))
+    if not isinstance(first, nn.Linear):
+        raise BrokenArtifact(f"there is no network {one_line(name)!r}: its classifier is not of linear layers alone")
+    return block, nn.Linear(first.in_features, _CLASSES)
 
 
 def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
@@ -177,5 +189,5 @@ def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     if problems:
         raise BrokenArtifact(
             f"{path} does not fit {type(network).__name__}: tensors {one_line('; '.join(problems))}; "
-            "name the network that these weights are of"
+            f"name the network that these weights are of, with {POOLED} after it where they lack its whole classifier"
         )
