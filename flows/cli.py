@@ -101,6 +101,8 @@ def parser() -> Parser:
     backbones.add_argument("--fetch", action="store_true", help="download its weights")
     _json(backbones).set_defaults(command=commands.backbones)
 
+    _pretrain(add("pretrain", help="make a backbone: from drawn images, or from a large set of your own"))
+
     models = add("models", help="registered versions")
     models.add_argument("action", choices=("list", "show"))
     models.add_argument(
@@ -127,6 +129,22 @@ def _tune(command: argparse.ArgumentParser) -> None:
     command.add_argument("--trials", type=int, metavar="N", help="in all, those of earlier calls included")
     command.add_argument("--apply", action="store_true", help="write the best settings into params.yaml")
     _json(command).set_defaults(command=commands.tune)
+
+
+def _pretrain(command: argparse.ArgumentParser) -> None:
+    from tasks.pretrain.plan import DRAWN_PX, IMAGES, NETWORK
+
+    command.add_argument("name", metavar="NAME", help="becomes local/NAME for select.candidates")
+    command.add_argument(
+        "--network", default=NETWORK, metavar="NET", help=f"as `graft backbones` names them; default: {NETWORK}"
+    )
+    command.add_argument("--data", type=Path, metavar="DIR", help="your own images, a folder for each class")
+    command.add_argument("--unlabelled", action="store_true", help="learn from the images of --data alone")
+    command.add_argument("--images", type=int, default=IMAGES, metavar="N", help=f"how many to see; default: {IMAGES}")
+    command.add_argument(
+        "--px", type=int, metavar="N", help=f"side of the input; default: {DRAWN_PX}, or quality.prepared_px of --data"
+    )
+    _json(command).set_defaults(command=commands.pretrain)
 
 
 def _json(command: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -151,6 +151,38 @@ def backbones(arguments: Namespace) -> int:
     return _print(in_full(found[0]) if arguments.name and len(found) == 1 else table(found))
 
 
+def pretrain(arguments: Namespace) -> int:
+    """A backbone of one's own, its card, and how to transfer from it."""
+    from flows.backbones import in_full, rows
+    from flows.engine import prepare_engine
+    from flows.stages import only_run
+    from tasks.contracts.params_file import load_params
+    from tasks.pretrain.plan import DRAWN_PX, Place, Plan
+
+    ws = _ready(arguments)
+    if arguments.unlabelled and not arguments.data:
+        raise BadUsage("--unlabelled is for images of your own; give them with --data")
+    params, place = load_params(ws.params), Place(ws, arguments.name)
+    plan = Plan(
+        network=arguments.network,
+        source=("unlabelled" if arguments.unlabelled else "labelled") if arguments.data else "drawn",
+        input_px=arguments.px or (params.quality.prepared_px if arguments.data else DRAWN_PX),
+        images=arguments.images,
+        seed=params.seed,
+        data=str(arguments.data.resolve()) if arguments.data else "",
+    )
+    with only_run(ws):
+        if not place.has(plan):
+            prepare_engine(ws)
+            from flows.pretrain import pretrain as flow
+
+            flow(ws.root, place.name, plan)
+    (found,) = rows(f"local/{place.name}", ws)
+    if arguments.json:
+        return _dump(found)
+    return _print(f"{in_full(found)}\nto try it: `graft run --set 'select.candidates=[local/{place.name}]'`")
+
+
 def models(arguments: Namespace) -> int:
     """Registered versions, or one of them in full."""
     from flows.summary import share

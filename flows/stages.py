@@ -157,6 +157,12 @@ def track_raw(ws: Workspace) -> None:
         repo.add([str(ws.raw)])
 
 
+def track(ws: Workspace, path: Path) -> None:
+    """Version one file beside the pipeline: DVC keeps it, git the `.dvc` file beside it."""
+    with _open(ws) as repo:
+        repo.add([str(path)])
+
+
 def bundle_hash(ws: Workspace) -> str:
     """DVC's hash of `models/bundle`, as `dvc.lock` has it; `None` before the first run."""
     with _open(ws) as repo:

@@ -37,6 +37,7 @@ class Workspace:
     candidate = At("models/candidate")
     scratch = At("models/scratch")
     bundle = At("models/bundle")
+    backbones = At("models/backbones")
 
     reports = At("reports")
     quality = At("reports/quality.json")

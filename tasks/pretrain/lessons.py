@@ -66,8 +66,9 @@ def _ref(plan: Plan) -> BackboneRef:
 
 def _drawn(plan: Plan, backbone: Backbone, device: torch.device) -> Lesson:
     world = make_world(plan.seed, SHAPES, TEXTURES, device)
-    epochs = _epochs(plan, EPOCH_IMAGES)
-    train = DrawnBatches(world, positions(EPOCH_IMAGES), plan.input_px, device, epochs)
+    images = min(EPOCH_IMAGES, max(plan.images, plan.batch_size))
+    epochs = _epochs(plan, images)
+    train = DrawnBatches(world, positions(images), plan.input_px, device, epochs)
     return Lesson(
         kind=f"{len(world):,} classes of drawn shapes and textures",
         data="images drawn by formula, no natural-image data",

@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from tasks.contracts.errors import BadData, BadUsage
 from tasks.contracts.files import read_table, write_table
 from tasks.contracts.images import decoder_warnings_off
 from tasks.contracts.params import Limits
-from tasks.contracts.prepared import Records, Store
+from tasks.contracts.prepared import Pixels, Records, Store
 from tasks.contracts.progress import doing, say
 from tasks.contracts.raw import places
 from tasks.contracts.samples import class_order, usable
@@ -40,7 +39,7 @@ class OwnSet:
 
     train: Samples
     val: Samples
-    pixels: Records
+    pixels: Pixels
     classes: tuple[str, ...]
     sha256: str
 
@@ -154,16 +153,16 @@ def _of_large_classes(kept: pd.DataFrame, root: Path) -> pd.DataFrame:
 
 def _set(kept: pd.DataFrame, store: Store) -> OwnSet:
     names = class_order(kept["label"].unique())
-    targets = kept["label"].map({name: i for i, name in enumerate(names)}).to_numpy(np.int64)
-    is_val = (kept["sha256"].str[:8].map(lambda head: int(head, 16)) % _VAL_ONE_IN == 0).to_numpy(bool)
+    index = {name: i for i, name in enumerate(names)}
+    targets = np.array([index[label] for label in kept["label"]], np.int64)
+    rows, hashes = store.rows(kept["sha256"]).to_numpy(np.int64), kept["sha256"].to_numpy(object)
+    is_val = np.array([int(sha256[:8], 16) % _VAL_ONE_IN == 0 for sha256 in hashes])
     is_val[np.flatnonzero(is_val)[_MOST_VAL:]] = False
+
+    def part(which: NDArray[np.bool_]) -> Samples:
+        ours = targets[which]
+        paths = tuple(kept["path"][which])
+        return Samples(rows[which], ours, np.ones(len(ours), np.float32), tuple(hashes[which]), ours, paths)
+
     digest = hashlib.sha256("".join(kept["sha256"] + " " + kept["label"] + "\n").encode()).hexdigest()
-    train, val = (_samples(kept, targets, np.flatnonzero(which)) for which in (~is_val, is_val))
-    return OwnSet(train, val, store.pixels_of(kept["sha256"]), names if len(names) > 1 else (), digest)
-
-
-def _samples(kept: pd.DataFrame, targets: NDArray[np.int64], which: NDArray[np.integer[Any]]) -> Samples:
-    chosen, rows = kept.iloc[which], which.astype(np.int64)
-    ours = targets[rows]
-    paths, hashes = tuple(chosen["path"]), tuple(chosen["sha256"])
-    return Samples(rows, ours, np.ones(len(rows), np.float32), hashes, ours, paths)
+    return OwnSet(part(~is_val), part(is_val), store.pixels(), names if len(names) > 1 else (), digest)

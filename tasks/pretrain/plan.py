@@ -1,10 +1,22 @@
-"""What decides the weights of a pre-training, and what they are worth telling about."""
+"""What decides the weights of a pre-training, where they will lie, and what they are worth telling about."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from tasks.backbone.cards import read_card
+from tasks.contracts.errors import BadUsage, one_line
+from tasks.contracts.workspace import Workspace
+
 Source = Literal["drawn", "labelled", "unlabelled"]
+
+NETWORK = "resnet18-w32"
+IMAGES = 1_000_000
+DRAWN_PX = 64  # drawn images have nothing more to show at a larger side, and cost four times as much at twice the side
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_SIDES_PX = (32, 512)
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,15 @@ class Plan:
     seed: int
     data: str = ""
     batch_size: int = 192
+
+    def __post_init__(self) -> None:
+        """Raise BadUsage where a number is none that one can train with."""
+        low, high = _SIDES_PX
+        if not low <= self.input_px <= high or (self.source == "drawn" and self.input_px % 32):
+            multiple = ", a multiple of 32" * (self.source == "drawn")
+            raise BadUsage(f"--px {self.input_px}: expected a side of {low} to {high} px{multiple}")
+        if self.images < 1:
+            raise BadUsage(f"--images {self.images}: expected 1 or more")
 
     @property
     def learning_rate(self) -> float:
@@ -41,3 +62,43 @@ class Plan:
         told = asdict(self) | {"learning_rate": self.learning_rate}
         del told["data"]
         return told
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a backbone of a workspace lies, and what there is of it while it is trained."""
+
+    ws: Workspace
+    name: str
+
+    def __post_init__(self) -> None:
+        """Raise BadUsage where the name is no name of a file."""
+        if not _NAME.fullmatch(self.name):
+            raise BadUsage(f"{one_line(self.name)[:80]!r} is no name for a backbone; use letters, digits, _, - and .")
+
+    @property
+    def weights(self) -> Path:
+        """The weights file."""
+        return self.ws.backbones / f"{self.name}.safetensors"
+
+    @property
+    def card(self) -> Path:
+        """The card beside it."""
+        return self.ws.backbones / f"{self.name}.json"
+
+    def has(self, plan: Plan) -> bool:
+        """Whether the backbone of `plan` is there already, so that nothing is to be done.
+
+        Raises BadUsage where there is another one of this name: nobody's weights are replaced.
+        """
+        if not self.card.exists() and not self.weights.exists():
+            return False
+        same = self.card.is_file() and self.weights.is_file() and not plan.data
+        if same and read_card(self.card).recipe == plan.recipe():
+            return True
+        raise BadUsage(f"{self.weights} is there already and of another recipe; choose another name, or remove it")
+
+    @property
+    def private(self) -> Path:
+        """What is needed until it is done."""
+        return self.ws.private / "pretraining" / self.name

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,9 +15,9 @@ from tasks.pretrain.drawn import MEAN, STD
 from tasks.pretrain.formula import SAMPLER_VERSION
 from tasks.pretrain.lessons import Lesson, lesson_of
 from tasks.pretrain.own import OwnSet, open_own
-from tasks.pretrain.plan import Plan
+from tasks.pretrain.plan import Place, Plan
 from tasks.pretrain.saving import restate_norms, save_weights
-from tasks.train.checkpoint import Checkpoint
+from tasks.train.checkpoint import SECONDS_BETWEEN, Checkpoint
 from tasks.train.data import order_of, split_evenly
 from tasks.train.forward import choose_device
 from tasks.train.launch import answer, run_joined
@@ -45,30 +44,7 @@ _KNOWS = {
 }
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a backbone of a workspace lies, and what there is of it while it is trained."""
-
-    ws: Workspace
-    name: str
-
-    @property
-    def weights(self) -> Path:
-        """The weights file."""
-        return self.ws.root / "models" / "backbones" / f"{self.name}.safetensors"
-
-    @property
-    def card(self) -> Path:
-        """The card beside it."""
-        return self.weights.with_suffix(".json")
-
-    @property
-    def private(self) -> Path:
-        """What is needed until it is done."""
-        return self.ws.private / "pretraining" / self.name
-
-
-def train(place: Place, plan: Plan) -> Card:
+def train(place: Place, plan: Plan, seconds_between: float = SECONDS_BETWEEN) -> Card:
     """Train by `plan` and write weights and card; a killed training goes on to the same weights.
 
     On a CPU one process for each core shares the work: twice as fast as threads that share each operation.
@@ -84,7 +60,7 @@ def train(place: Place, plan: Plan) -> Card:
     images = lesson.epochs * len(lesson.train.samples)
     say(f"pre-training {plan.network} at {plan.input_px} px: {images:,} images, {lesson.kind}, on {device}")
     recipe = _recipe(plan, lesson, device)
-    checkpoint = Checkpoint(place.private / "checkpoint.safetensors", _key(plan, own, device))
+    checkpoint = Checkpoint(place.private / "checkpoint.safetensors", _key(plan, own, device), seconds_between)
     fit(Learner(lesson.module, lesson.parts), lesson.train, lesson.val, recipe, checkpoint)
     if current().is_first:
         _save(place, plan, lesson, checkpoint.seconds)
@@ -121,14 +97,15 @@ def _save(place: Place, plan: Plan, lesson: Lesson, seconds: float) -> None:
     parts = split_evenly(order, plan.batch_size)[:_NORM_BATCHES]
     batches = (batch.inputs.cpu() for batch in lesson.train.epoch(parts, plan.seed, lesson.epochs))
     restate_norms(lesson.module.cpu(), batches)
-    colours = {"mean": (MEAN,) * 3, "std": (STD,) * 3}
-    header = {"network": plan.network, "input_px": plan.input_px, **colours, "recipe_version": lesson.recipe_version}
-    saved = save_weights(lesson.backbone.network, place.weights, header)
+    mean, std = (MEAN,) * 3, (STD,) * 3
+    told = {"network": plan.network, "input_px": plan.input_px, "mean": mean, "std": std}
+    saved = save_weights(lesson.backbone.network, place.weights, told)
     knows, knows_not = _KNOWS[plan.source]
     card = Card(
         network=plan.network,
         input_px=plan.input_px,
-        **colours,
+        mean=mean,
+        std=std,
         parameters=saved.parameters,
         bytes=saved.bytes,
         sha256=saved.sha256,

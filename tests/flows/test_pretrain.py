@@ -1,0 +1,84 @@
+"""`graft pretrain` at the door: what it refuses, and what it leaves behind."""
+
+import json
+
+import pytest
+
+from flows.cli import main
+from flows.stages import only_run
+from flows.workspaces import init
+from tasks.contracts.files import sha256_of
+from tasks.contracts.workspace import Workspace
+from tests.conftest import write_images
+from tests.flows.conftest import graft
+
+TINY = ("--network", "resnet18-w4", "--px", "32", "--images", "600")
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory) -> Workspace:
+    return init(tmp_path_factory.mktemp("pretrained") / "ws")
+
+
+def door(capsys, ws: Workspace, *arguments: str) -> tuple[int, str, str]:
+    code = main(["--workspace", str(ws.root), "pretrain", *arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("../up", *TINY), "is no name for a backbone"),
+        (("mine", "--px", "33"), "a multiple of 32"),
+        (("mine", "--images", "0"), "1 or more"),
+        (("mine", "--unlabelled"), "give them with --data"),
+        (("mine", "--network", "resnet81"), "did you mean resnet18"),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(capsys, ws, arguments, said):
+    code, _, err = door(capsys, ws, *arguments)
+    assert code == 2
+    assert said in err
+    assert not ws.backbones.exists()
+
+
+def test_a_run_keeps_it_out(capsys, ws):
+    with only_run(ws):
+        refused = graft(ws, "pretrain", "mine", *TINY)
+    assert refused.returncode == 4
+    assert "in use by process" in refused.stderr
+
+
+def test_weights_card_and_version_are_left_and_a_second_call_does_nothing(capsys, ws):
+    made = graft(ws, "pretrain", "mine", *TINY, "--json")
+    assert made.returncode == 0, made.stderr
+    found = json.loads(made.stdout)
+    weights = ws.backbones / "mine.safetensors"
+    assert found["name"] == "local/mine"
+    assert found["card"]["sha256"] == sha256_of(weights)
+    assert found["card"]["images_seen"] == 600
+    assert "path: mine.safetensors" in (ws.backbones / "mine.safetensors.dvc").read_text()
+    assert not list((ws.private / "pretraining").iterdir())
+
+    before = weights.stat().st_mtime_ns
+    code, out, err = door(capsys, ws, "mine", *TINY)
+    assert code == 0, err
+    assert "Prefect" not in err
+    assert "shapes and textures, not objects" in out
+    assert "select.candidates=[local/mine]" in out
+    assert weights.stat().st_mtime_ns == before
+
+    code, _, err = door(capsys, ws, "mine", *TINY[:-1], "700")
+    assert code == 2
+    assert "choose another name" in err
+
+
+def test_a_set_of_ones_own_can_be_transferred_from(ws, tmp_path):
+    photos = write_images(tmp_path / "photos", 80)
+    (photos / "circles" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    source = ("--data", str(photos), "--network", "resnet18-w4", "--images", "600")
+    made = graft(ws, "pretrain", "photos", *source, "--unlabelled")
+    assert made.returncode == 0, made.stderr
+    assert "1 images left out: could not be read" in made.stderr
+    assert "your own, no labels" in made.stdout
