@@ -16,7 +16,7 @@ from tasks.contracts.environment import prepare_environment
 from tasks.contracts.files import write_record
 from tasks.contracts.progress import QUIET, doing
 
-NAMES = ("scan", "frozen", "partial", "batches", "tuning", "orchestration")
+NAMES = ("scan", "frozen", "partial", "batches", "tuning", "drawing", "orchestration")
 RESULTS = Path(__file__).parent / "results.json"
 
 

@@ -59,7 +59,7 @@ def train(place: Place, plan: Plan, seconds_between: float = SECONDS_BETWEEN) ->
     lesson = lesson_of(plan, own, device)
     images = lesson.epochs * len(lesson.train.samples)
     say(f"pre-training {plan.network} at {plan.input_px} px: {images:,} images, {lesson.kind}, on {device}")
-    recipe = _recipe(plan, lesson, device)
+    recipe = recipe_of(plan, lesson, device)
     checkpoint = Checkpoint(place.private / "checkpoint.safetensors", _key(plan, own, device), seconds_between)
     fit(Learner(lesson.module, lesson.parts), lesson.train, lesson.val, recipe, checkpoint)
     if current().is_first:
@@ -68,7 +68,8 @@ def train(place: Place, plan: Plan, seconds_between: float = SECONDS_BETWEEN) ->
     return read_card(place.card)
 
 
-def _recipe(plan: Plan, lesson: Lesson, device: torch.device) -> Recipe:
+def recipe_of(plan: Plan, lesson: Lesson, device: torch.device) -> Recipe:
+    """How a lesson is taken."""
     return Recipe(
         epochs=lesson.epochs,
         batch_size=plan.batch_size,
