@@ -6,6 +6,7 @@ that was interrupted goes on. `--weights FILE --network NAME` judges a file of o
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -16,9 +17,11 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.arms import ARMS, EACH, PANEL, Cell, Job, run
-from benchmarks.figures import differences, means
+from benchmarks.figures import card, differences, means
+from benchmarks.plot import drawing
 from tasks.backbone.catalog import Entry, embedded_entries, find_entry, local_entry, weights_folder
 from tasks.contracts.environment import prepare_environment
+from tasks.contracts.files import replacing
 from tasks.contracts.progress import progress
 
 _LEARNING = ("fine_tuned", "scratch")
@@ -39,6 +42,10 @@ def main() -> int:
         print(means(table))
         print("\nPercentage points, paired by seed\n")
         print(differences(table))
+        if asked.cards:
+            _write_card(entry, table, asked.seeds)
+    if asked.write:
+        (asked.write / "backbones.svg").write_text(drawing(cells), encoding="utf-8")
     return 0
 
 
@@ -59,6 +66,15 @@ def measure(entries: Sequence[Entry], arms: Sequence[str], sets: Sequence[str], 
     return pd.DataFrame([row for cell in cells for row in _rows(cell, entries)])
 
 
+def _write_card(entry: Entry, table: pd.DataFrame, seeds: int) -> None:
+    """The figures into the card beside the weights."""
+    path = entry.file.with_suffix(".json")
+    known = json.loads(path.read_text(encoding="utf-8"))
+    panel = {"command": f"python -m benchmarks.backbones --seeds {seeds}", **card(table)}
+    with replacing(path) as part:
+        part.write_text(json.dumps({**known, "panel": panel}, indent=2) + "\n", encoding="utf-8")
+
+
 def _rows(cell: Cell, entries: Sequence[Entry]) -> list[dict[str, object]]:
     """Raw pixels are the same beside every backbone."""
     names = [entry.name for entry in entries] if cell.arm == "raw" else [cell.backbone]
@@ -74,10 +90,14 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=PANEL, default=list(PANEL))
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a safetensors file, by its frozen features")
     parser.add_argument("--network", help="that these are weights of, such as resnet18-w32")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="a folder for the drawing, backbones.svg")
+    parser.add_argument("--cards", action="store_true", help="write the figures into the cards of embedded backbones")
     asked = parser.parse_args()
     if bool(asked.weights) != bool(asked.network):
         parser.error("--weights and --network go together")
     asked.arms = asked.arms or [arm for arm in ARMS if not (asked.weights and arm in _LEARNING)]
+    if asked.cards and (asked.weights or set(asked.arms) != set(ARMS) or set(asked.sets) != set(PANEL)):
+        parser.error("a card has the figures of a whole panel: no --weights, --arms or --sets beside --cards")
     if asked.weights and set(asked.arms) & set(_LEARNING):
         parser.error("a file of one's own is judged frozen; give it a card in tasks/backbone/embedded to have it tuned")
     return asked

@@ -62,17 +62,18 @@ def differences(table: pd.DataFrame) -> str:
     asked = [(better, worse) for better, worse in QUESTIONS if better in found and worse in found]
     gains = {pair: found[pair[0]] - found[pair[1]] for pair in asked}
     lines = [["", "each", *(f"{NAMES[better]} - {NAMES[worse]}" for better, worse in asked)]]
-    by_task = {pair: {task: interval(rows) for task, rows in _tasks(gain)} for pair, gain in gains.items()}
-    for problem, each in next(iter(by_task.values()), {}):
-        lines.append([problem, str(each), *(_gain(tasks[problem, each]) for tasks in by_task.values())])
-    over = {pair: interval(pd.Series([one.mean for one in tasks.values()])) for pair, tasks in by_task.items()}
+    of_pair = {pair: {task: interval(rows) for task, rows in by_task(gain)} for pair, gain in gains.items()}
+    for problem, each in next(iter(of_pair.values()), {}):
+        lines.append([problem, str(each), *(_gain(tasks[problem, each]) for tasks in of_pair.values())])
+    over = {pair: interval(pd.Series([one.mean for one in tasks.values()])) for pair, tasks in of_pair.items()}
     lines.append(["mean over tasks", "", *(_gain(one) for one in over.values())])
-    lines.append(["surely above zero", "", *(_count(tasks) for tasks in by_task.values())])
-    lines.append(["least", "", *(f"{min(one.mean for one in tasks.values()):+.1f}" for tasks in by_task.values())])
+    lines.append(["surely above zero", "", *(_count(tasks) for tasks in of_pair.values())])
+    lines.append(["least", "", *(f"{min(one.mean for one in tasks.values()):+.1f}" for tasks in of_pair.values())])
     return _markdown(lines)
 
 
-def _tasks(values: pd.Series) -> list[tuple[tuple[str, int], pd.Series]]:
+def by_task(values: pd.Series) -> list[tuple[tuple[str, int], pd.Series]]:
+    """The values of each task, in their order."""
     return list(values.groupby(level=_TASK, sort=False))
 
 
@@ -86,6 +87,15 @@ def _accuracy(one: Interval) -> str:
 
 def _gain(one: Interval) -> str:
     return f"{one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})" if np.isfinite(one.low) else f"{one.mean:+.1f}"
+
+
+def card(table: pd.DataFrame) -> dict[str, float | int]:
+    """What a backbone's card says of it: accuracies in %, means over tasks and seeds."""
+    found = wide(table)
+    names = {"raw": "raw_pixels", "random": "random_frozen"}
+    means_of = {names.get(arm, arm): round(float(value), 1) for arm, value in found.mean().items()}
+    seeds = found.index.get_level_values("seed").nunique()
+    return {"tasks": found.groupby(level=_TASK).ngroups, "seeds": seeds, **means_of}
 
 
 def _markdown(lines: list[list[str]]) -> str:

@@ -23,7 +23,7 @@ Font = Callable[[str], Mask]  # a text as white on black, cropped
 
 _DRAWN_PX = 64  # glyphs are drawn so large, then reduced
 _OF_CLASS = {False: 120, True: 60}  # images to train on, and to test
-_LETTERS = "AEGKMRSX"
+_LETTERS = "AEGKRS"
 _SIGNS = "BHNPTZ"
 _EARLY, _LATE = "abcdefghijklm", "nopqrstuvwxyz"
 

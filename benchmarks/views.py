@@ -1,4 +1,4 @@
-"""Image sets that ask of photographs which way is up, what is wrong, how far it is and whether tissue took a stain.
+"""Image sets that ask of photographs what is wrong with them, how far away it is and whether tissue took a stain.
 
 Train and test are disjoint parts of the photographs, or other photographs.
 """
@@ -18,26 +18,11 @@ from tasks.contracts.prepared import Pixels
 from tasks.ingest.crops import PHOTOGRAPHS
 from tasks.ingest.demo import open_photograph, toned
 
-_UPRIGHT = ("astronaut", "cameraman", "cat", "coffee", "motorcycle", "pagoda", "rocket")
 _FLAWS = ("sound", "out of focus", "shaken", "noisy", "compressed")
 _CROPS = 20  # of a photograph, for each class
 _BANDS = 8  # of the stereo pair and the tissue, in turn to train on and to test
 
 Box = tuple[int, int, int, int]
-
-
-def upright() -> Problem:
-    """Which way up a crop of a photograph lies, of four: left halves to train on, right halves to test."""
-    rng = np.random.default_rng(4)
-    pixels, targets, is_test = [], [], []
-    for label in _UPRIGHT:
-        for half in (False, True):
-            for number in range(4 * _CROPS):
-                crop = _varied(_cut(label, _box_in(_half(label, half), (0.5, 0.9), rng)), rng)
-                pixels.append(np.rot90(crop, number % 4))
-                targets.append(number % 4)
-                is_test.append(half)
-    return split("upright", Pool(np.stack(pixels), np.array(targets, np.int64)), np.array(is_test))
 
 
 def flaws() -> Problem:
@@ -112,11 +97,6 @@ def _path(reach_px: int, angle: float) -> NDArray[np.float32]:
     for step in np.linspace(-reach_px, reach_px, 4 * side):
         kernel[round(reach_px + step * np.sin(angle)), round(reach_px + step * np.cos(angle))] = 1
     return kernel / kernel.sum()
-
-
-def _half(label: str, right: bool) -> Box:
-    left, top, width, height = next(one.box for one in PHOTOGRAPHS if one.label == label)
-    return left + right * (width // 2), top, width // 2, height
 
 
 def _box_in(box: Box, shares: tuple[float, float], rng: np.random.Generator) -> Box:
