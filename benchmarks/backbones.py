@@ -42,7 +42,7 @@ def main() -> int:
         print(means(table))
         print("\nPercentage points, paired by seed\n")
         print(differences(table))
-        if asked.cards:
+        if asked.cards and entry.source == "embedded":
             _write_card(entry, table, asked.seeds)
     if asked.write:
         (asked.write / "backbones.svg").write_text(drawing(cells), encoding="utf-8")
