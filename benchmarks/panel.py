@@ -49,6 +49,12 @@ class Problem:
 
 def drawn(problem: Problem, each: int, seed: int) -> tuple[Pool, Pool]:
     """So many training images of each class, and a fifth as many for val (five at least), drawn by `seed`."""
+    train, val = places(problem, each, seed)
+    return part(problem.train, train), part(problem.train, val)
+
+
+def places(problem: Problem, each: int, seed: int) -> tuple[Ints, Ints]:
+    """Where these images stand among those that may be trained on."""
     rng = np.random.default_rng(seed)
     held = max(5, each // 5)
     train, val = [], []
@@ -56,7 +62,7 @@ def drawn(problem: Problem, each: int, seed: int) -> tuple[Pool, Pool]:
         chosen = rng.permutation(np.flatnonzero(problem.train.targets == label))[: each + held]
         train.append(chosen[:-held])
         val.append(chosen[-held:])
-    return _part(problem.train, np.concatenate(train)), _part(problem.train, np.concatenate(val))
+    return np.concatenate(train), np.concatenate(val)
 
 
 def _digits() -> Problem:
@@ -65,7 +71,7 @@ def _digits() -> Problem:
     grey = (data.images * (255 / 16)).astype(np.uint8)
     border = round(len(grey) * (1 - _TEST_SHARE))
     pool = Pool(_coloured(grey), data.target.astype(np.int64))
-    return _split("digits", pool, np.arange(len(grey)) >= border)
+    return split("digits", pool, np.arange(len(grey)) >= border)
 
 
 def _faces() -> Problem:
@@ -75,7 +81,7 @@ def _faces() -> Problem:
     grey = (np.load(folder / "data" / "lfw_subset.npy") * 255).astype(np.uint8)
     targets = np.repeat([1, 0], len(grey) // 2).astype(np.int64)
     places = np.arange(len(grey)) % (len(grey) // 2)
-    return _split("faces", Pool(_coloured(grey), targets), places >= len(grey) // 2 * (1 - _TEST_SHARE))
+    return split("faces", Pool(_coloured(grey), targets), places >= len(grey) // 2 * (1 - _TEST_SHARE))
 
 
 def _photographs() -> Problem:
@@ -106,7 +112,7 @@ def _crops(name: str, labels: tuple[str, ...], sizes: tuple[int, int], *, grey: 
                 )
                 targets.append(target)
                 is_test.append(half)
-    return _split(name, Pool(np.stack(pixels), np.array(targets, np.int64)), np.array(is_test))
+    return split(name, Pool(np.stack(pixels), np.array(targets, np.int64)), np.array(is_test))
 
 
 def _coloured(grey: NDArray[np.uint8]) -> Pixels:
@@ -114,12 +120,14 @@ def _coloured(grey: NDArray[np.uint8]) -> Pixels:
     return np.repeat(np.stack(sized)[..., None], 3, axis=3)
 
 
-def _split(name: str, pool: Pool, is_test: NDArray[np.bool_]) -> Problem:
-    train, test = _part(pool, np.flatnonzero(~is_test)), _part(pool, np.flatnonzero(is_test))
+def split(name: str, pool: Pool, is_test: NDArray[np.bool_]) -> Problem:
+    """The images in two: those to train on and those marked for the test."""
+    train, test = part(pool, np.flatnonzero(~is_test)), part(pool, np.flatnonzero(is_test))
     return Problem(name, int(pool.targets.max()) + 1, train, test)
 
 
-def _part(pool: Pool, chosen: Ints) -> Pool:
+def part(pool: Pool, chosen: Ints) -> Pool:
+    """The images at these positions."""
     return Pool(pool.pixels[chosen], pool.targets[chosen])
 
 

@@ -66,10 +66,35 @@ def probe_scores(features: Floats, targets: Ints, fold_of: Ints) -> Probe:
     with threadpool_limits(1, "blas"):  # equal on any number of cores; and on a busy machine threads wait on each other
         for fold in folds:
             held_out = fold_of == fold
-            called = _ridge_predict(features[~held_out], targets[~held_out], features[held_out])
+            called = ridge_predict(features[~held_out], targets[~held_out], features[held_out])
             right[held_out] = called == targets[held_out]
     accuracies = tuple(float(right[fold_of == fold].mean()) for fold in folds)
     return Probe(wilson("probe_accuracy", int(right.sum()), len(right)), accuracies, right)
+
+
+def ridge_predict(train: Floats, targets: Ints, test: Floats) -> Ints:
+    """The class of each row of `test` by a ridge regression on `train`, its ridge chosen by leave-one-out error there.
+
+    In the basis of the principal components every ridge is a division.
+    """
+    middle, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+    spread[spread == 0] = 1
+    inputs, power, test_inputs = _components((train - middle) / spread, (test - middle) / spread)
+    classes, index = np.unique(targets, return_inverse=True)
+    indicators = np.eye(len(classes))[index]
+    shares = indicators.mean(axis=0)
+    projected = inputs.T @ (indicators - shares)
+    squared = inputs**2
+    best_error, best = np.inf, projected
+    for ridge in train.shape[1] * _RELATIVE_RIDGES:
+        shrunk = 1 / (power + ridge)
+        weights = shrunk[:, None] * projected
+        leverage = squared @ shrunk + 1 / len(train)
+        residuals = (indicators - shares - inputs @ weights) / np.maximum(1 - leverage, 1e-9)[:, None]
+        if (error := float((residuals**2).mean())) < best_error:
+            best_error, best = error, weights
+    called: Ints = classes[np.argmax(test_inputs @ best + shares, axis=1)]
+    return called
 
 
 def thumbnails(pixels: PixelSource) -> Floats:
@@ -103,28 +128,6 @@ def settle_batch_norm(backbone: Backbone, ref: BackboneRef, pixels: PixelSource)
             images = torch.from_numpy(pixels[batch]).to(device)
             backbone(to_input(images, ref.input_px, ref.mean, ref.std))
     backbone.to("cpu").eval()
-
-
-def _ridge_predict(train: Floats, targets: Ints, test: Floats) -> Ints:
-    """The class of each row of `test`; in the basis of the principal components every ridge is a division."""
-    middle, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
-    spread[spread == 0] = 1
-    inputs, power, test_inputs = _components((train - middle) / spread, (test - middle) / spread)
-    classes, index = np.unique(targets, return_inverse=True)
-    indicators = np.eye(len(classes))[index]
-    shares = indicators.mean(axis=0)
-    projected = inputs.T @ (indicators - shares)
-    squared = inputs**2
-    best_error, best = np.inf, projected
-    for ridge in train.shape[1] * _RELATIVE_RIDGES:
-        shrunk = 1 / (power + ridge)
-        weights = shrunk[:, None] * projected
-        leverage = squared @ shrunk + 1 / len(train)
-        residuals = (indicators - shares - inputs @ weights) / np.maximum(1 - leverage, 1e-9)[:, None]
-        if (error := float((residuals**2).mean())) < best_error:
-            best_error, best = error, weights
-    called: Ints = classes[np.argmax(test_inputs @ best + shares, axis=1)]
-    return called
 
 
 def _components(train: Floats, test: Floats) -> tuple[Floats, Floats, Floats]:
