@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.backbone.catalog import Entry, search_entries, weights_folder
 from tasks.backbone.catalog import entries as all_entries
-from tasks.backbone.cost import MOST_GMACS, gmacs_of, measure
+from tasks.backbone.cost import gmacs_of, measure
 from tasks.contracts.errors import BadUsage, one_line
 from tasks.contracts.params_file import load_params
 from tasks.contracts.workspace import Workspace, find_workspace
@@ -34,10 +34,10 @@ def rows(words: str | None, ws: Workspace | None) -> list[dict[str, Any]]:
     folder, root = weights_folder(), ws.root if ws else None
     found = search_entries(words, folder, root) if words else all_entries(folder, root)
     prepared_px = load_params(ws.params).quality.prepared_px if ws else None
-    side_of = {one.name: one.side_px(prepared_px or one.input_px) for one in found}
-    gmacs = gmacs_of((one.network, side_of[one.name]) for one in found)
+    sides = [one.side_px(prepared_px or one.input_px) for one in found]
+    costs = gmacs_of(zip(found, sides, strict=True))
     alone = len(found) == 1
-    made = [_row(one, side_of[one.name], gmacs[one.network, side_of[one.name]], alone=alone) for one in found]
+    made = [_row(*one, alone=alone) for one in zip(found, sides, costs, strict=True)]
     return sorted(made, key=lambda row: (SOURCES.index(row["source"]), row["gmacs"], row["name"]))
 
 
@@ -90,8 +90,8 @@ def in_full(row: dict[str, Any]) -> str:
 
 
 def _row(entry: Entry, side_px: int, gmacs: float, *, alone: bool) -> dict[str, Any]:
-    timed = (alone or entry.source in MEASURED) and gmacs <= MOST_GMACS
-    timing = measure(entry, side_px, training=alone) if timed else None
+    timed = alone or entry.source in MEASURED
+    timing = measure(entry, side_px, gmacs, training=alone) if timed else None
     return {
         **asdict(entry),
         "where": entry.where,
@@ -103,11 +103,11 @@ def _row(entry: Entry, side_px: int, gmacs: float, *, alone: bool) -> dict[str, 
 
 
 def _legend(shown: list[dict[str, Any]]) -> list[str]:
-    timing = next((row["timing"] for row in shown if row["timing"]), None)
-    device = f" on {timing['device']}" if timing else ""
+    devices = {row["timing"]["device"]: None for row in shown if row["timing"]}
+    device = f" ({'; '.join(devices)})" if devices else ""
     return [
         "PX: the side of an image here. GMACS: billions of multiply-adds of its forward pass.",
-        f"MS: measured milliseconds of that{device}; of the others `graft backbones NAME` measures it.",
+        f"MS: its milliseconds, measured now{device}; of the others `graft backbones NAME` measures it.",
     ]
 
 
@@ -118,7 +118,7 @@ def _sides(row: dict[str, Any]) -> str:
 def _timing(row: dict[str, Any]) -> str:
     timing = row["timing"]
     if not timing:
-        return f"not measured: above {MOST_GMACS:.0f} GMACs a batch takes minutes without a GPU"
+        return "not measured: a single image would take long without a GPU"
     what = f"{timing['forward_ms']:.2f} ms an image forward"
     if timing["training_ms"] is not None:
         what += f", {timing['training_ms']:.2f} ms in a training step of all layers"

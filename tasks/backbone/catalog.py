@@ -181,6 +181,7 @@ def _torchvision(name: str, weights: Any, folder: Path) -> Entry:
         images=data[1],
         licence=f"{_LICENCES.get(licence, licence)}; ImageNet's terms apply",
         file=folder / weights.url.rpartition("/")[2],
+        gmacs=weights.meta.get("_ops", 0.0),
         url=weights.url,
     )
 

@@ -26,9 +26,9 @@ from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.progress import progress
 
 BATCH = 32
-MOST_GMACS = 60.0  # of an image: more are not measured, a batch would take minutes on a CPU
+CPU_GMACS = 200  # of a batch, some seconds on two cores; a costlier network is measured in smaller batches
 _CHEAP_S = 0.7  # of a forward pass over a batch: the training step, about three times that, is measured too
-_ENOUGH_S, _REPEATS = 0.5, 5
+_LONG_S, _ENOUGH_S, _REPEATS = 2.0, 0.5, (2, 5)
 # they keep shapes and multiply nothing that is counted; without them a trace takes a third of the time
 _COSTLESS = {"BatchNorm2d", "LayerNorm", "LayerNorm2d", "Dropout", "StochasticDepth"} | {
     *("ReLU", "ReLU6", "SiLU", "GELU", "Hardswish", "Hardsigmoid", "Sigmoid")
@@ -53,22 +53,26 @@ class Timing:
     training_ms: float | None
 
 
-def gmacs_of(networks: Iterable[Network]) -> dict[Network, float]:
-    """Billions of multiply-adds of each whole network for one image, as published ones are counted.
+def gmacs_of(entries: Iterable[tuple[Entry, int]]) -> list[float]:
+    """Billions of multiply-adds of each whole network for one image of the side beside it.
 
-    What was counted once is remembered in the user's cache folder, for these versions of torch and torchvision.
+    As published where that is the published side, else counted; counts are remembered in the user's cache folder,
+    for these versions of torch and torchvision.
     """
+    pairs = list(entries)
     path = counts_file()
     known = _read_counts(path)
-    wanted = list(dict.fromkeys(networks))
-    missing = [one for one in wanted if one not in known]
-    for one in progress(missing, len(missing), "counting multiply-adds, once", "networks"):
-        known[one] = round(_count(*one) / 1e9, 4)
+    known |= {(one.network, side_px): one.gmacs for one, side_px in pairs if one.gmacs and side_px == one.input_px}
+    missing = list(
+        dict.fromkeys((one.network, side_px) for one, side_px in pairs if (one.network, side_px) not in known)
+    )
+    for network in progress(missing, len(missing), "counting multiply-adds, once", "networks"):
+        known[network] = round(count_macs(*network) / 1e9, 4)
     if missing:
         counts = {f"{name}@{side_px}": known[name, side_px] for name, side_px in sorted(known)}
         with contextlib.suppress(OSError):  # a home that cannot be written to: they are counted again
             write_text(path, json.dumps(counts, indent=0) + "\n")
-    return {one: known[one] for one in wanted}
+    return [known[one.network, side_px] for one, side_px in pairs]
 
 
 def counts_file() -> Path:
@@ -78,20 +82,26 @@ def counts_file() -> Path:
     return Path(cache).expanduser() / "graft" / name
 
 
-def measure(entry: Entry, side_px: int, *, training: bool) -> Timing:
-    """What an image of `side_px` costs on this machine, on the device and the threads that training takes."""
+def measure(entry: Entry, side_px: int, gmacs: float, *, training: bool) -> Timing | None:
+    """What an image of `side_px` costs on this machine, on the device and the threads that training takes.
+
+    None where one image, of `gmacs`, would take too long.
+    """
     device = best_device()
+    batch = BATCH if device.type == "cuda" else min(BATCH, int(CPU_GMACS / gmacs))
+    if batch < 1:
+        return None
     ref = BackboneRef(entry.name, "random", entry.network, "", side_px, entry.mean, entry.std, 0)
     backbone = build_network(ref).to(device).to(memory_format=memory_format(device))
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(BATCH, 3, side_px, side_px, generator=generator)
+    images = torch.randn(batch, 3, side_px, side_px, generator=torch.Generator().manual_seed(0))
     images = images.to(device).contiguous(memory_format=memory_format(device))
     with fitting_threads(backbone, tuple(images.shape)):
+        threads = torch.get_num_threads()
         forward = _best(lambda: _forward(backbone, images), device)
         train = _best(lambda: _step(backbone.train(), images), device) if training and forward < _CHEAP_S else None
-    scale = 1000 / BATCH
-    kind = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads at most"
-    return Timing(side_px, BATCH, kind, forward * scale, None if train is None else train * scale)
+    scale = 1000 / batch
+    kind = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {threads} thread{'s' * (threads > 1)}"
+    return Timing(side_px, batch, kind, forward * scale, None if train is None else train * scale)
 
 
 def _forward(backbone: Backbone, images: Tensor) -> None:
@@ -108,23 +118,31 @@ def _step(backbone: Backbone, images: Tensor) -> None:
 
 def _best(work: Callable[[], None], device: torch.device) -> float:
     """Seconds of the fastest of some calls after the first, or of the first where that took long."""
-    seconds: list[float] = []
-    while len(seconds) <= _REPEATS and sum(seconds) < _ENOUGH_S:
-        start = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:] or seconds)
+    least, most = _REPEATS
+    first = _seconds(work, device)
+    repeats: list[float] = []
+    while first < _LONG_S and (len(repeats) < least or (len(repeats) < most and sum(repeats) < _ENOUGH_S)):
+        repeats.append(_seconds(work, device))
+    return min(repeats, default=first)
 
 
-def _count(name: str, side_px: int) -> int:
+def _seconds(work: Callable[[], None], device: torch.device) -> float:
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def count_macs(name: str, side_px: int) -> int:
+    """Multiply-adds of the network `name` for one image, found by its shapes alone."""
     with _Weightless():
         network = make_network(name, side_px, seed=0)
     network = _without_costless(network.to("meta"))
     with torch.no_grad(), _Counter() as counter:
         network(torch.empty(1, 3, side_px, side_px, device="meta"))
-    return counter.flops // 2
+    flops: int = counter.flops
+    return flops // 2
 
 
 def _without_costless(network: nn.Module) -> nn.Module:

@@ -17,7 +17,7 @@ class Entry:
     `input_px` where it takes no other). `mean` and `std` are of pixels in [0, 1]. `file` is where the weights
     are, or will be once `url` is downloaded; of a local one, `given` is that path as the params give it.
     `sha256` is empty where nobody vouches for the whole of it. `images` is the size of the source data, 0 where it is
-    endless or unknown.
+    endless or unknown. `gmacs` is billions of multiply-adds at `input_px` as published, 0 where nobody did.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Entry:
     images: int
     licence: str
     file: Path
+    gmacs: float = 0.0
     url: str = ""
     sha256: str = ""
     given: str = ""

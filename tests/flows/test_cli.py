@@ -292,7 +292,7 @@ def test_a_broken_local_weights_file(capsys, workspace):
     assert "own.safetensors" in line
 
 
-def test_models_status_backbones_and_report_speak_json(capsys, finished):
+def test_models_status_and_report_speak_json(capsys, finished):
     def read(*arguments):
         assert main(["--workspace", str(finished.root), *arguments, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
@@ -300,7 +300,6 @@ def test_models_status_backbones_and_report_speak_json(capsys, finished):
     assert [(v["number"], v["champion"]) for v in read("models", "list")] == [(1, True)]
     assert read("models", "show", "model@1")["bundle"]["model"]["classes"] == list(CLASSES)
     assert {row["state"] for row in read("status")} == {"fresh"}
-    assert read("backbones", "formula_resnet18")[0]["source"] == "embedded"
     assert read("report", "quality")["report"] == "quality"
 
 
