@@ -156,13 +156,17 @@ def pretrain(arguments: Namespace) -> int:
     from flows.backbones import in_full, rows
     from flows.engine import prepare_engine
     from flows.stages import only_run
+    from tasks.backbone.catalog import network_entry
     from tasks.contracts.params_file import load_params
     from tasks.pretrain.plan import DRAWN_PX, Place, Plan
 
     ws = _ready(arguments)
     if arguments.unlabelled and not arguments.data:
         raise BadUsage("--unlabelled is for images of your own; give them with --data")
+    if arguments.data and not arguments.data.is_dir():
+        raise BadUsage(f"--data {arguments.data} is no folder")
     params, place = load_params(ws.params), Place(ws, arguments.name)
+    network_entry(arguments.network)
     plan = Plan(
         network=arguments.network,
         source=("unlabelled" if arguments.unlabelled else "labelled") if arguments.data else "drawn",

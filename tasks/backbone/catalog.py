@@ -110,7 +110,7 @@ def local_entry(network: str, weights: str, root: Path) -> Entry:
     Raises BadUsage (no such file or network) and BrokenArtifact (a broken header).
     """
     require_file(network, weights, root)
-    return with_header(_base(network), weights, root)
+    return with_header(network_entry(network), weights, root)
 
 
 def layout_width(network: str) -> int | None:
@@ -136,7 +136,7 @@ def _carded(path: Path, prefix: str, remedy: str) -> Entry:
     weights = path.with_suffix(".safetensors")
     try:
         card = read_card(path)
-        base = _base(card.network)
+        base = network_entry(card.network)
         megabytes = weights.stat().st_size / 1e6
     except (BrokenArtifact, BadUsage) as error:
         named = "" if str(path) in str(error) else f"{path}: "
@@ -186,8 +186,11 @@ def _torchvision(name: str, weights: Any, folder: Path) -> Entry:
     )
 
 
-def _base(network: str) -> Entry:
-    """An entry of `network` as such, whatever its weights. Raises BadUsage where nothing is called so."""
+def network_entry(network: str) -> Entry:
+    """An entry of `network` as such, whatever its weights; its own are of no matter.
+
+    Raises BadUsage that tells the nearest names where nothing is called so.
+    """
     if layout_width(network):
         numbers = {"parameters": 0, "megabytes": 0.0, "input_px": 224, "smallest_px": SMALLEST_LAYOUT_PX}
         rest = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "data": "", "images": 0, "licence": "", "file": Path()}

@@ -33,7 +33,7 @@ def door(capsys, ws: Workspace, *arguments: str) -> tuple[int, str, str]:
         (("mine", "--px", "33"), "a multiple of 32"),
         (("mine", "--images", "0"), "1 or more"),
         (("mine", "--unlabelled"), "give them with --data"),
-        (("mine", "--network", "resnet81"), "did you mean resnet18"),
+        (("mine", "--network", "resnet81"), "did you mean resnet"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(capsys, ws, arguments, said):
