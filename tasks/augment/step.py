@@ -27,7 +27,7 @@ from tasks.contracts.progress import doing
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 VIEWS = 6
 MOST_ROWS = 12
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
-from tasks.backbone.catalog import entries, find_entry, local_entry, weights_folder
+from tasks.backbone.catalog import embedded_entries, entries, find_entry, local_entry, weights_folder
 from tasks.backbone.weights import open_entry
 from tasks.contracts.errors import BadUsage, BrokenArtifact
 from tasks.contracts.files import sha256_of
@@ -19,7 +20,7 @@ def write_weights(root: Path, **header: str) -> None:
 
 def test_all_families_are_on_offer_under_their_plain_names(folder):
     names = [entry.name for entry in entries(folder)]
-    assert names[0] == "embedded/formula_resnet18"
+    assert names[0].startswith("embedded/")
     assert {"resnet50", "vgg16", "inception_v3", "vit_b_16", "densenet121"} < set(names)
     assert len(names) == len(set(names))
 
@@ -33,13 +34,22 @@ def test_nothing_is_there_until_it_is_in_the_folder(folder):
     assert find_entry("resnet18", folder).where == str(folder / "resnet18-f37072fd.pth")
 
 
-def test_embedded_card_is_true_to_its_weights(folder):
-    entry = find_entry("embedded/formula_resnet18", folder)
-    assert entry == find_entry("formula_resnet18", folder)
+@pytest.mark.parametrize("entry", embedded_entries(), ids=lambda entry: entry.name)
+def test_embedded_card_is_true_to_its_weights(folder, entry):
+    assert entry == find_entry(entry.name, folder) == find_entry(entry.name.removeprefix("embedded/"), folder)
     assert entry.sha256 == sha256_of(entry.file)
-    assert entry.megabytes < 4
+    assert "no natural-image data" in entry.data
+    assert "bias" not in f"{entry.card.knows} {entry.card.knows_not}"
     backbone, ref = open_entry(entry, prepared_px=224)
     assert sum(p.numel() for p in backbone.parameters()) == entry.parameters == ref.parameters
+    assert torch.isfinite(backbone(torch.rand(2, 3, ref.input_px, ref.input_px))).all()
+
+
+def test_what_is_embedded_is_a_family_of_small_files():
+    family = embedded_entries()
+    assert {"embedded/formula_resnet18", "embedded/formula_mobilenet_v3_small"} < {entry.name for entry in family}
+    assert sum(entry.megabytes for entry in family) <= 20
+    assert len({entry.network for entry in family}) == len(family) >= 3
 
 
 @pytest.mark.parametrize(
