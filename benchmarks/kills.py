@@ -12,12 +12,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.pictures import CLASSES, picture, samples_of
 from tasks.augment.policy import make_policy
@@ -25,18 +26,23 @@ from tasks.contracts.environment import prepare_environment
 from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.progress import QUIET
+from tasks.contracts.workspace import Workspace
+from tasks.pretrain.own import read_own
+from tasks.pretrain.plan import Place, Plan, Source
+from tasks.pretrain.pretrain import train
 from tasks.train.loop import Recipe
 from tasks.train.model import Head
 from tasks.train.strategies import FeatureExtraction, FineTuning, Scratch, Strategy, fingerprint, whole
 from tasks.train.transfer import Task, transfer
 
-SIDE_PX, TRAIN, VAL = 32, 45, 15
+SIDE_PX, TRAIN, VAL, OWN = 32, 45, 15, 260
 CASES: dict[str, tuple[Strategy, dict[str, object]]] = {
     "probe": (FeatureExtraction(), {"epochs": 30, "ema": 0.9, "mixup": 0.2}),
     "gradual": (FineTuning(1, gradual=True, layer_decay=0.8), {"ema": 0.9, "mixup": 0.2, "cutmix": 1.0}),
     "probe, then tuned": (FineTuning(2, probe_first=True, interpolate=True, l2_sp=0.1, norms_adapt=False), {}),
     "groups": (Scratch(), {"sampling": "group_balanced", "group_dro": 0.05, "clip_norm": 1.0, "at_once": 5}),
 }
+PRETRAININGS: dict[str, Source] = {"drawn": "drawn", "without labels": "unlabelled"}
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 4])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=[*CASES, *PRETRAININGS], default=[*CASES, *PRETRAININGS])
     asked = parser.parse_args()
     prepare_environment()
     importlib.import_module("albumentations")  # once, not in every child
     os.environ[QUIET] = "1"
     rng = np.random.default_rng(asked.seed)
-    cases = [(name, workers) for name in asked.cases for workers in asked.workers]
+    cases = [(name, workers) for name in asked.cases for workers in (asked.workers if name in CASES else [1])]
     unequal = 0
     for name, workers in cases:
         tally = killed(name, workers, -(-asked.kills // len(cases)), rng)
@@ -114,7 +120,9 @@ def _in_child(work: Callable[[], str], kill_after: float | None) -> str | None:
 
 
 def _trained(name: str, workers: int, folder: Path) -> str:
-    """The hash of all weights and of the history that a case ends with."""
+    """The hash of all that a case ends with."""
+    if name in PRETRAININGS:
+        return _pretrained(PRETRAININGS[name], folder)
     strategy, changes = CASES[name]
     pixels = np.stack([picture(number, 0, (SIDE_PX, SIDE_PX)) for number in range(TRAIN + VAL)])
     values: dict[str, object] = {
@@ -138,6 +146,19 @@ def _trained(name: str, workers: int, folder: Path) -> str:
     found = transfer(task, strategy)
     frozen = [part.__class__(part.name, part.modules, None) for part in whole("all", found.net)]
     return hashlib.sha256(f"{fingerprint(frozen)} {found}".encode()).hexdigest()
+
+
+def _pretrained(source: Source, folder: Path) -> str:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # else there is a process for each core
+    place = Place(Workspace(folder / "ws"), "net")
+    plan = Plan("resnet18-w8", source, SIDE_PX, images=1_000, seed=0, batch_size=50)
+    if source != "drawn":
+        plan = replace(plan, data=str(folder / "pictures"))
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        for number in range(OWN):
+            Image.fromarray(picture(number, 0, (SIDE_PX, SIDE_PX))).save(folder / "pictures" / f"{number}.png")
+        read_own(place.ws, folder / "pictures", place.private, SIDE_PX, labelled=False)
+    return train(place, plan, seconds_between=0).sha256
 
 
 if __name__ == "__main__":
