@@ -1,6 +1,7 @@
 """What every test may lean on: quiet dependencies, and a small set of real image files that can be learned."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -61,3 +62,16 @@ def store_pixels(ws: Workspace, table: pd.DataFrame, pixels: np.ndarray) -> pd.D
 def images(tmp_path: Path) -> Path:
     """A folder with three classes of 40 images."""
     return write_images(tmp_path / "photos", 40)
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Training in this process alone: on a CPU there is one for each core."""
+    import torch  # not for every test
+
+    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    os.sched_setaffinity(0, {min(cores)})
+    torch.set_num_threads(1)
+    yield
+    os.sched_setaffinity(0, cores)
+    torch.set_num_threads(threads)

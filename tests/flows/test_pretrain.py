@@ -9,6 +9,8 @@ from flows.stages import only_run
 from flows.workspaces import init
 from tasks.contracts.files import sha256_of
 from tasks.contracts.workspace import Workspace
+from tasks.pretrain.plan import Place, Plan
+from tasks.pretrain.pretrain import train
 from tests.conftest import write_images
 from tests.flows.conftest import graft
 
@@ -50,17 +52,24 @@ def test_a_run_keeps_it_out(capsys, ws):
     assert "in use by process" in refused.stderr
 
 
-def test_weights_card_and_version_are_left_and_a_second_call_does_nothing(capsys, ws):
-    made = graft(ws, "pretrain", "mine", *TINY, "--json")
+def test_a_set_of_ones_own_leaves_weights_a_card_and_a_version(ws, tmp_path):
+    photos = write_images(tmp_path / "photos", 80)
+    (photos / "circles" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    source = ("--data", str(photos), "--unlabelled", "--network", "resnet18-w4", "--images", "600")
+    made = graft(ws, "pretrain", "photos", *source, "--json")
     assert made.returncode == 0, made.stderr
+    assert "1 images left out: could not be read" in made.stderr
     found = json.loads(made.stdout)
-    weights = ws.backbones / "mine.safetensors"
-    assert found["name"] == "local/mine"
-    assert found["card"]["sha256"] == sha256_of(weights)
-    assert found["card"]["images_seen"] == 600
-    assert "path: mine.safetensors" in (ws.backbones / "mine.safetensors.dvc").read_text()
+    assert found["name"] == "local/photos"
+    assert found["card"]["sha256"] == sha256_of(ws.backbones / "photos.safetensors")
+    assert found["card"]["source_data"].startswith("your own, no labels")
+    assert "path: photos.safetensors" in (ws.backbones / "photos.safetensors.dvc").read_text()
     assert not list((ws.private / "pretraining").iterdir())
 
+
+def test_what_is_there_already_is_shown_and_another_plan_is_refused(one_core, capsys, ws):
+    train(Place(ws, "mine"), Plan("resnet18-w4", "drawn", 32, images=600, seed=0))
+    weights = ws.backbones / "mine.safetensors"
     before = weights.stat().st_mtime_ns
     code, out, err = door(capsys, ws, "mine", *TINY)
     assert code == 0, err
@@ -68,17 +77,6 @@ def test_weights_card_and_version_are_left_and_a_second_call_does_nothing(capsys
     assert "shapes and textures, not objects" in out
     assert "select.candidates=[local/mine]" in out
     assert weights.stat().st_mtime_ns == before
-
     code, _, err = door(capsys, ws, "mine", *TINY[:-1], "700")
     assert code == 2
     assert "choose another name" in err
-
-
-def test_a_set_of_ones_own_can_be_transferred_from(ws, tmp_path):
-    photos = write_images(tmp_path / "photos", 80)
-    (photos / "circles" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    source = ("--data", str(photos), "--network", "resnet18-w4", "--images", "600")
-    made = graft(ws, "pretrain", "photos", *source, "--unlabelled")
-    assert made.returncode == 0, made.stderr
-    assert "1 images left out: could not be read" in made.stderr
-    assert "your own, no labels" in made.stdout
