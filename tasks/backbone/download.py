@@ -1,4 +1,7 @@
-"""Fetching torchvision's weights: aside, measured, checked by the hash in their name, and only then in place."""
+"""Fetching weights: aside, measured, checked by the hash in the name that torchvision gives, and only then in place.
+
+Nobody promises a hash of timm's; what came is pinned by its sha256 in the reports of whoever uses it.
+"""
 
 import http.client
 import os
@@ -12,7 +15,7 @@ from tasks.contracts.errors import BadEnvironment, BadUsage, BrokenArtifact, one
 from tasks.contracts.files import replacing, sha256_of
 from tasks.contracts.progress import progress
 
-MIRROR = "GRAFT_WEIGHTS_MIRROR"  # a base address that serves the files of download.pytorch.org/models
+MIRROR = "GRAFT_WEIGHTS_MIRROR"  # a base address that serves the files of the weights folder under their names there
 OFFLINE = "GRAFT_OFFLINE"
 _TIMEOUT_S = 10.0  # to connect, and for each silence after that
 _PIECE = 1 << 20
