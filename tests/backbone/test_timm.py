@@ -11,6 +11,7 @@ from flows.cli import main
 from tasks.backbone import timm_zoo
 from tasks.backbone.candidates import named_entries
 from tasks.backbone.catalog import find_entry, network_entry, search_entries
+from tasks.backbone.download import fetch
 from tasks.backbone.features import compute_features
 from tasks.backbone.weights import build_backbone, open_entry
 from tasks.contracts.errors import BadEnvironment, BadUsage, BrokenArtifact
@@ -92,6 +93,13 @@ def test_a_file_of_something_else_is_refused(folder, content, why):
     entry.file.write_bytes(content)
     with pytest.raises(BrokenArtifact, match=why):
         open_entry(entry, prepared_px=64)
+
+
+def test_a_page_in_place_of_weights_is_not_kept(mirror, folder):
+    mirror.files[f"/models/{PLAIN}.safetensors"] = b"<html>log in here</html>"
+    with pytest.raises(BrokenArtifact, match="no safetensors"):
+        fetch(find_entry(SMALL, folder), offline=False)
+    assert list(folder.iterdir()) == []
 
 
 def test_offline_asks_nobody(mirror, tmp_path):
