@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import save
 
+from flows.backbones import timm_line
 from flows.cli import main
 from tasks.backbone import timm_zoo
 from tasks.backbone.candidates import named_entries
@@ -119,6 +120,10 @@ def test_names_begin_as_asked(folder, monkeypatch):
         search_entries("timm/test_v", folder)
 
 
+def test_the_whole_list_only_counts_them():
+    assert f"timm has {len(timm_zoo.timm_names()):,} more" in timm_line()
+
+
 def test_unknown_name_comes_with_the_nearest(folder):
     with pytest.raises(BadUsage, match=r"timm/resnet18\.a1_in1k"):
         find_entry("timm/resnet18.a1_in2k", folder)
@@ -128,6 +133,7 @@ def test_every_door_says_what_is_missing_without_timm(absent, folder):
     for ask in (find_entry, search_entries, lambda name, _folder: network_entry(name)):
         with pytest.raises(BadUsage, match=r"pip install graft\[timm\]"):
             ask(SMALL, folder)
+    assert timm_line() == ""
 
 
 def test_fetch_and_one_in_full(mirror, folder, tmp_path, monkeypatch, capsys):
