@@ -7,11 +7,12 @@ from typing import Any
 from tasks.backbone.catalog import Entry, search_entries, weights_folder
 from tasks.backbone.catalog import entries as all_entries
 from tasks.backbone.cost import gmacs_of, measure
+from tasks.backbone.timm_zoo import is_installed, timm_names
 from tasks.contracts.errors import BadUsage, one_line
 from tasks.contracts.params_file import load_params
 from tasks.contracts.workspace import Workspace, find_workspace
 
-SOURCES = ("embedded", "local", "torchvision")
+SOURCES = ("embedded", "local", "torchvision", "timm")
 MEASURED = ("embedded", "local")  # in a list; of the others only one that was asked for
 
 
@@ -63,6 +64,13 @@ def table(shown: list[dict[str, Any]]) -> str:
         for n, p, mb, px, g, ms, w, rest in lines
     ]
     return "\n".join([*text, "", *_legend(shown)])
+
+
+def timm_line() -> str:
+    """How many networks of timm there are beside the list, and how to see some; empty where timm is not installed."""
+    if not is_installed():
+        return ""
+    return f"\ntimm has {len(timm_names()):,} more: `graft backbones timm/resnet18` lists those whose names begin so."
 
 
 def in_full(row: dict[str, Any]) -> str:

@@ -135,7 +135,7 @@ def report(arguments: Namespace) -> int:
 
 def backbones(arguments: Namespace) -> int:
     """What there is to transfer from, what it costs here, and where its weights are."""
-    from flows.backbones import in_full, rows, table, workspace_of
+    from flows.backbones import in_full, rows, table, timm_line, workspace_of
     from tasks.backbone.catalog import find_entry, weights_folder
     from tasks.backbone.download import fetch, is_offline
 
@@ -148,7 +148,9 @@ def backbones(arguments: Namespace) -> int:
     found = rows(arguments.name, ws)
     if arguments.json:
         return _dump(found)
-    return _print(in_full(found[0]) if arguments.name and len(found) == 1 else table(found))
+    if not arguments.name:
+        return _print(table(found) + timm_line())
+    return _print(in_full(found[0]) if len(found) == 1 else table(found))
 
 
 def pretrain(arguments: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The backbones there are: embedded ones, torchvision's networks by name, and those made or brought by the user.
+"""The backbones there are: embedded ones, torchvision's and timm's by name, and those made or brought by the user.
 
 Nothing here loads weights or asks a network; where the weights of an entry lie, or would lie, is a plain path.
 """
@@ -14,6 +14,8 @@ from tasks.backbone.cards import read_card, three
 from tasks.backbone.entry import SMALLEST_LAYOUT_PX
 from tasks.backbone.entry import Entry as Entry
 from tasks.backbone.local import require_file, with_header
+from tasks.backbone.timm_zoo import PREFIX as TIMM_PREFIX
+from tasks.backbone.timm_zoo import timm_entry, timm_names, timm_search
 from tasks.contracts.errors import BadUsage, BrokenArtifact, one_line
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -43,7 +45,8 @@ def weights_folder() -> Path:
 def entries(folder: Path, root: Path | None = None) -> tuple[Entry, ...]:
     """All that have a name: embedded ones, those of the workspace `root`, torchvision's with its default weights.
 
-    The weights of these are kept in `folder`. Raises BrokenArtifact where a card cannot be read.
+    The weights of these are kept in `folder`. timm's, far more, are not among them: `search_entries` finds them.
+    Raises BrokenArtifact where a card cannot be read.
     """
     return (*embedded_entries(), *local_entries(root), *torchvision_entries(folder))
 
@@ -51,8 +54,14 @@ def entries(folder: Path, root: Path | None = None) -> tuple[Entry, ...]:
 def find_entry(name: str, folder: Path, root: Path | None = None) -> Entry:
     """The entry called `name`: an embedded one with or without `embedded/`, `local/NAME` of the workspace `root`.
 
-    Raises BadUsage that tells the nearest names, and BrokenArtifact where its card cannot be read.
+    `timm/NAME` is one of timm's. Raises BadUsage that tells the nearest names, or that timm is not installed, and
+    BrokenArtifact where its card cannot be read.
     """
+    if name.startswith(TIMM_PREFIX):
+        names = timm_names()
+        if name not in names:
+            raise BadUsage(_unknown(name, names))
+        return timm_entry(name, folder)
     short = name.removeprefix(EMBEDDED_PREFIX)
     carded = {card.stem: card for card in _cards(EMBEDDED)}
     if short in carded:
@@ -67,14 +76,17 @@ def find_entry(name: str, folder: Path, root: Path | None = None) -> Entry:
 
 
 def search_entries(words: str, folder: Path, root: Path | None = None) -> tuple[Entry, ...]:
-    """The entry called `words` alone, or where there is none, all whose names contain it.
+    """The entry called `words` alone, or where there is none, all whose names contain it (timm's: begin with it).
 
-    Raises BadUsage that tells the nearest names where there are none either.
+    Raises BadUsage that tells the nearest names where there are none either, or that there are too many.
     """
     try:
         return (find_entry(words, folder, root),)
     except BadUsage:
-        found = tuple(one for one in entries(folder, root) if words.lower() in one.name)
+        if words.startswith(TIMM_PREFIX):
+            found = timm_search(words, folder)
+        else:
+            found = tuple(one for one in entries(folder, root) if words.lower() in one.name)
         if not found:
             raise
         return found
@@ -103,7 +115,7 @@ def torchvision_entries(folder: Path) -> tuple[Entry, ...]:
 
 
 def local_entry(network: str, weights: str, root: Path) -> Entry:
-    """A safetensors file of one's own that fits `network`: a name of torchvision's, or a layout as in `resnet18-w24`.
+    """A safetensors file of one's own that fits `network`: torchvision's, timm's, or a layout as in `resnet18-w24`.
 
     `weights` is its path in the workspace `root`. `mean`, `std` and `input_px` in its header (as JSON) win over
     those of the network.
@@ -191,6 +203,8 @@ def network_entry(network: str) -> Entry:
 
     Raises BadUsage that tells the nearest names where nothing is called so.
     """
+    if network.startswith(TIMM_PREFIX):
+        return find_entry(network, weights_folder())
     if layout_width(network):
         numbers = {"parameters": 0, "megabytes": 0.0, "input_px": 224, "smallest_px": SMALLEST_LAYOUT_PX}
         rest = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "data": "", "images": 0, "licence": "", "file": Path()}

@@ -1,4 +1,7 @@
-"""Fetching torchvision's weights: aside, measured, checked by the hash in their name, and only then in place."""
+"""Fetching weights: aside, measured, checked by the hash in the name that torchvision gives, and only then in place.
+
+Nobody promises a hash of timm's; what came is pinned by its sha256 in the reports of whoever uses it.
+"""
 
 import http.client
 import os
@@ -7,12 +10,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from tasks.backbone.catalog import Entry
 from tasks.contracts.errors import BadEnvironment, BadUsage, BrokenArtifact, one_line
 from tasks.contracts.files import replacing, sha256_of
 from tasks.contracts.progress import progress
 
-MIRROR = "GRAFT_WEIGHTS_MIRROR"  # a base address that serves the files of download.pytorch.org/models
+MIRROR = "GRAFT_WEIGHTS_MIRROR"  # a base address that serves the files of the weights folder under their names there
 OFFLINE = "GRAFT_OFFLINE"
 _TIMEOUT_S = 10.0  # to connect, and for each silence after that
 _PIECE = 1 << 20
@@ -44,7 +49,7 @@ def fetch(entry: Entry, offline: bool) -> Path:
     """The weights file of `entry`, downloaded where it is not here yet.
 
     Raises CannotDownload (NotServed where only this file is missing), BadUsage for a mirror that is no http
-    address, and BrokenArtifact where other bytes came than the name promises; those are removed.
+    address, and BrokenArtifact where other bytes came than the name promises, or no weights; those are removed.
     """
     if entry.is_here:
         return entry.file
@@ -61,6 +66,8 @@ def fetch(entry: Entry, offline: bool) -> Path:
         with replacing(entry.file) as part:
             _copy(url, part, entry)
             require_promised(part, entry)
+            if entry.file.suffix == ".safetensors":
+                _require_safetensors(part, url)
     except urllib.error.HTTPError as error:
         error.close()
         kind = NotServed if error.code in (404, 410) else CannotDownload
@@ -91,6 +98,17 @@ def require_promised(path: Path, entry: Entry) -> str:
     if not promised and entry.file.suffix == ".pth":
         raise BrokenArtifact(f"{entry.file} has no hash in its name, so that nobody can tell what it is")
     return found
+
+
+def _require_safetensors(part: Path, url: str) -> None:
+    """Raises BrokenArtifact where it is none, or cut: all there is to see where nobody promises a hash."""
+    try:
+        with safe_open(part, framework="numpy"):
+            return
+    except SafetensorError as error:
+        raise BrokenArtifact(
+            f"{url} sent no safetensors file ({one_line(str(error))[:100]}); nothing was kept"
+        ) from None
 
 
 def _address(entry: Entry) -> str:

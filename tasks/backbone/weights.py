@@ -17,6 +17,8 @@ from tasks.backbone.download import fetch, is_offline, require_promised
 from tasks.backbone.layouts import resnet18
 from tasks.backbone.network import Backbone
 from tasks.backbone.stages import find_head
+from tasks.backbone.timm_zoo import PREFIX as TIMM_PREFIX
+from tasks.backbone.timm_zoo import timm_network
 from tasks.contracts.errors import BrokenArtifact, one_line
 from tasks.contracts.files import sha256_of
 from tasks.contracts.model_records import BackboneRef
@@ -52,9 +54,9 @@ def build_network(ref: BackboneRef, seed: int = 0) -> Backbone:
 def build_backbone(ref: BackboneRef, root: Path, seed: int = 0) -> Backbone:
     """The backbone of `ref` with its weights: on CPU, in float32, in eval mode. `root` is the workspace.
 
-    torchvision's are downloaded where they are not here, unless the environment says offline. `seed` is of use to
-    the source `random` only. Raises BrokenArtifact (broken weights, or others than `ref` names) and BadEnvironment
-    (they cannot be had).
+    torchvision's and timm's are downloaded where they are not here, unless the environment says offline. `seed` is of
+    use to the source `random` only. Raises BrokenArtifact (broken weights, or others than `ref` names) and
+    BadEnvironment (they cannot be had).
     """
     if ref.source == "random":
         return build_network(ref, seed)
@@ -134,8 +136,12 @@ def make_network(name: str, input_px: int, seed: int) -> nn.Module:
     """A whole network, with its head, in eval mode; heads that only help training are left out."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        width = layout_width(name)
-        network = resnet18(width, _CLASSES) if width else _torchvision_network(name, input_px)
+        if width := layout_width(name):
+            network: nn.Module = resnet18(width, _CLASSES)
+        elif name.startswith(TIMM_PREFIX):
+            network = timm_network(name, _CLASSES)
+        else:
+            network = _torchvision_network(name, input_px)
     return network.eval()
 
 

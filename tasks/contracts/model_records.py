@@ -10,7 +10,7 @@ from tasks.contracts.records import SCHEMA_VERSION, Finding, Statistic
 class BackboneRef:
     """Which backbone: enough to build the same network with the same weights again.
 
-    `source` is `embedded`, `torchvision`, `local` or `random`; `weights_sha256` is empty for `random`.
+    `source` is `embedded`, `torchvision`, `timm`, `local` or `random`; `weights_sha256` is empty for `random`.
     """
 
     name: str

@@ -24,6 +24,7 @@ HOMES = {  # a heavy or risky library -> the only places that may import it
     "simplejpeg": ("tasks/contracts/images.py",),
     "fsspec": ("tasks/ingest/remote.py",),
     "optuna": ("tasks/tune/study.py",),
+    "timm": ("tasks/backbone/timm_zoo.py",),
     "skimage": ("tasks/ingest/demo.py", "tasks/ingest/crops.py"),
 }
 
