@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from importlib.util import find_spec
 
 from flows.stages import bundle_hash, raw_hash, save_run
 from flows.workspaces import has_identity
@@ -16,6 +17,7 @@ from tasks.register.registry import Version, bundle_of, crown, data_of, register
 
 _WHO, _GRAFT = ("AUTHOR", "COMMITTER"), {"NAME": "graft", "EMAIL": "graft@localhost"}
 LIBRARIES = ("graft", "albumentations", "numpy", "pandas", "pillow", "scikit-learn", "torch", "torchvision")
+EXTRAS = ("timm",)  # where they are installed
 
 
 def publish(ws: Workspace) -> Version:
@@ -33,7 +35,7 @@ def publish(ws: Workspace) -> Version:
         "bundle": bundle_hash(ws),
         "data": raw_hash(ws),
         "params": params,
-        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "libraries": {name: metadata.version(name) for name in (*LIBRARIES, *filter(find_spec, EXTRAS))},
         "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
     }
     return register(ws, commit, note, decision)
