@@ -29,7 +29,7 @@ from tasks.contracts.params import TrainParams
 from tasks.contracts.progress import QUIET
 from tasks.train.settings import recipe_of, strategies_of
 from tasks.train.strategies import FeatureExtraction, Scratch, Strategy
-from tasks.train.transfer import rank, transfer
+from tasks.train.transfer import RESULTS, rank, transfer
 
 PANEL: dict[str, Callable[[], Problem]] = PROBLEMS | {
     "letters": glyphs.letters,
@@ -161,7 +161,7 @@ def _learned(job: Job, ledger: Ledger, key: Key, strategy: Strategy) -> tuple[Ke
     problem = _problem(job.problem)
     with TemporaryDirectory() as folder:
         task = task_of(problem, drawn(problem, key.each, key.seed), key.seed, (job.entry.name, Path(folder)))
-        params = _params(key.each)
+        params = _params(key.each, key.arm)
         recipe = replace(recipe_of(params, key.seed), learning_rate=key.rate or params.learning_rate)
         trained = transfer(replace(task, recipe=recipe), strategy)
         accuracy = test_accuracy(trained.net, task, problem.test)
@@ -171,12 +171,14 @@ def _learned(job: Job, ledger: Ledger, key: Key, strategy: Strategy) -> tuple[Ke
 def _key(job: Job, each: int, seed: int, arm: str, start: str) -> Key:
     """A network's learning depends on the recipe as well."""
     learns = arm in ("fine_tuned", "head", "scratch")
-    recipe = f" {hashlib.sha256(_params(each).model_dump_json().encode()).hexdigest()[:8]}" if learns else ""
-    return Key(job.problem, _digest(job.problem), each, seed, arm, start + recipe)
+    code = f"{torch.__version__} {RESULTS} {_params(each, arm).model_dump_json() if learns else ''}"
+    recipe = hashlib.sha256(code.encode()).hexdigest()[:8]
+    return Key(job.problem, _digest(job.problem), each, seed, arm, f"{start} {recipe}")
 
 
-def _params(each: int) -> TrainParams:
-    return TrainParams(epochs=EPOCHS[each])
+def _params(each: int, arm: str) -> TrainParams:
+    """Scratch has the default's epochs: it starts slower."""
+    return TrainParams() if arm == "scratch" else TrainParams(epochs=EPOCHS[each])
 
 
 def _layout(ref: BackboneRef) -> str:

@@ -15,6 +15,7 @@ NAMES = {
     "auto": "auto",
 }
 QUESTIONS = (("frozen", "random"), ("frozen", "raw"), ("fine_tuned", "scratch"), ("auto", "scratch"))
+CHOSEN_ON = ("digits", "faces", "photographs", "surfaces", "letters", "signs")  # or on sets much like these
 _CHOICES = ("head", "fine_tuned", "scratch")  # of auto
 _TASK = ["problem", "each"]
 
@@ -65,9 +66,11 @@ def differences(table: pd.DataFrame) -> str:
     of_pair = {pair: {task: interval(rows) for task, rows in by_task(gain)} for pair, gain in gains.items()}
     for problem, each in next(iter(of_pair.values()), {}):
         lines.append([problem, str(each), *(_gain(tasks[problem, each]) for tasks in of_pair.values())])
-    over = {pair: interval(pd.Series([one.mean for one in tasks.values()])) for pair, tasks in of_pair.items()}
-    lines.append(["mean over tasks", "", *(_gain(one) for one in over.values())])
-    lines.append(["surely above zero", "", *(_count(tasks) for tasks in of_pair.values())])
+    over = {pair: gain.groupby(level="problem").mean() for pair, gain in gains.items()}
+    lines.append(["mean over sets", "", *(_gain(interval(of_sets)) for of_sets in over.values())])
+    unseen = {pair: of_sets[~of_sets.index.isin(CHOSEN_ON)] for pair, of_sets in over.items()}
+    lines.append(["those that no recipe was chosen on", "", *(_gain(interval(one)) for one in unseen.values())])
+    lines.append(["interval above zero", "", *(_count(tasks) for tasks in of_pair.values())])
     lines.append(["least", "", *(f"{min(one.mean for one in tasks.values()):+.1f}" for tasks in of_pair.values())])
     return _markdown(lines)
 

@@ -13,6 +13,7 @@ from tasks.contracts.params_file import load_params
 from tasks.contracts.workspace import Workspace, find_workspace
 
 SOURCES = ("embedded", "local", "torchvision", "timm")
+_NOT_HERE = ("embedded", "to download", "missing")
 MEASURED = ("embedded", "local")  # in a list; of the others only one that was asked for
 
 
@@ -53,7 +54,7 @@ def table(shown: list[dict[str, Any]]) -> str:
             str(row["side_px"]),
             f"{row['gmacs']:.3f}",
             f"{row['timing']['forward_ms']:.2f}" if row["timing"] else "",
-            {"embedded": "embedded", "to download": "to download"}.get(row["where"], "here"),
+            row["where"] if row["where"] in _NOT_HERE else "here",
             one_line(f"{row['data']}, {row['data_size']}; {row['licence']}"),
         )
         for row in shown

@@ -157,9 +157,10 @@ def pretrain(arguments: Namespace) -> int:
     """A backbone of one's own, its card, and how to transfer from it."""
     from flows.backbones import in_full, rows
     from flows.engine import prepare_engine
+    from flows.pretrained import finish
     from flows.stages import only_run
-    from tasks.backbone.catalog import network_entry
     from tasks.contracts.params_file import load_params
+    from tasks.pretrain.lessons import require_network
     from tasks.pretrain.plan import DRAWN_PX, Place, Plan
 
     ws = _ready(arguments)
@@ -168,17 +169,20 @@ def pretrain(arguments: Namespace) -> int:
     if arguments.data and not arguments.data.is_dir():
         raise BadUsage(f"--data {arguments.data} is no folder")
     params, place = load_params(ws.params), Place(ws, arguments.name)
-    network_entry(arguments.network)
+    usual_px = params.quality.prepared_px if arguments.data else DRAWN_PX
     plan = Plan(
         network=arguments.network,
         source=("unlabelled" if arguments.unlabelled else "labelled") if arguments.data else "drawn",
-        input_px=arguments.px or (params.quality.prepared_px if arguments.data else DRAWN_PX),
+        input_px=usual_px if arguments.px is None else arguments.px,
         images=arguments.images,
         seed=params.seed,
         data=str(arguments.data.resolve()) if arguments.data else "",
     )
+    require_network(plan)
     with only_run(ws):
-        if not place.has(plan):
+        if not plan.data and place.has(plan):
+            finish(place)
+        else:
             prepare_engine(ws)
             from flows.pretrain import pretrain as flow
 

@@ -86,7 +86,7 @@ def search_entries(words: str, folder: Path, root: Path | None = None) -> tuple[
         if words.startswith(TIMM_PREFIX):
             found = timm_search(words, folder)
         else:
-            found = tuple(one for one in entries(folder, root) if words.lower() in one.name)
+            found = tuple(one for one in entries(folder, root) if words.lower() in one.name.lower())
         if not found:
             raise
         return found
@@ -149,19 +149,16 @@ def _carded(path: Path, prefix: str, remedy: str) -> Entry:
     try:
         card = read_card(path)
         base = network_entry(card.network)
-        megabytes = weights.stat().st_size / 1e6
     except (BrokenArtifact, BadUsage) as error:
         named = "" if str(path) in str(error) else f"{path}: "
         raise BrokenArtifact(f"{named}{error}; {remedy}") from None
-    except OSError:
-        raise BrokenArtifact(f"{weights}, the weights of the card beside it, is missing; {remedy}") from None
     fixed = base.smallest_px == base.input_px
     return Entry(
         name=prefix + path.stem,
         source="embedded",
         network=card.network,
         parameters=card.parameters,
-        megabytes=megabytes,
+        megabytes=card.bytes / 1e6,
         input_px=card.input_px,
         smallest_px=card.input_px if fixed else min(base.smallest_px, card.input_px),
         mean=card.mean,

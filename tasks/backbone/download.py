@@ -21,7 +21,7 @@ MIRROR = "GRAFT_WEIGHTS_MIRROR"  # a base address that serves the files of the w
 OFFLINE = "GRAFT_OFFLINE"
 _TIMEOUT_S = 10.0  # to connect, and for each silence after that
 _PIECE = 1 << 20
-_REMEDIES = {"embedded": "install graft anew", "local": "put the file back that belongs to its card"}
+_REMEDIES = {"embedded": "install graft anew", "local": "put back the file of its card, or `dvc pull`"}
 _SLACK = 1.05  # sizes are published rounded; what is much larger is some other file
 
 

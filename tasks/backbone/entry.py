@@ -46,10 +46,10 @@ class Entry:
 
     @property
     def where(self) -> str:
-        """`embedded`, the path of the file, or `to download`."""
+        """`embedded`, the path of the file, `to download`, or for a card alone `missing`: DVC has the weights."""
         if self.source == "embedded":
             return "embedded"
-        return str(self.file) if self.is_here else "to download"
+        return str(self.file) if self.is_here else "to download" if self.url else "missing"
 
     @property
     def data_size(self) -> str:

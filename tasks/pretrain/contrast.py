@@ -75,8 +75,8 @@ class Contrastive(nn.Module):
         """Cosines of the projections, sharpened by the temperature."""
         count = len(pairs)
         both = self.projection(self.backbone(pairs.transpose(0, 1).flatten(0, 1)))
-        both = functional.normalize(both.float(), dim=1)
-        likeness = both[:count] @ both.T / TEMPERATURE
+        both = functional.normalize(both.double(), dim=1)  # in float32 autocast would round the cosines to bfloat16
+        likeness = (both[:count] @ both.T / TEMPERATURE).float()
         rows = torch.arange(count, device=pairs.device)
         own = likeness[rows, rows + count]
         itself = (torch.arange(2 * count, device=pairs.device) % count)[None] == rows[:, None]

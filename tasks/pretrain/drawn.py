@@ -19,7 +19,6 @@ EPOCH_IMAGES, VAL_IMAGES = 32_768, 2_048
 _SCENE, _IMAGES = range(2)  # parts of the random stream; each is one number of a key
 _EASIEST = 0.1
 _HARDENING, _SMALL = 0.4, 0.8  # shares of the training: until the images are as hard, and as large, as they get
-_BLOCK_PX = 8
 
 
 def positions(count: int) -> Samples:
@@ -31,16 +30,17 @@ def positions(count: int) -> Samples:
 
 @dataclass(frozen=True)
 class DrawnBatches:
-    """Images of `world` at up to `input_px`, drawn where they are used.
+    """Images of `world`, drawn where they are used.
 
-    Their difficulty rises over the first two fifths of `epochs`, and until the last fifth they are smaller, which
-    costs half; with 0 they are at once as in the end. What is drawn depends on the loop's seed, the epoch, the part
-    and the process that draws it.
+    Their difficulty rises over the first two fifths of `epochs`, and until the last fifth their side is `small_px`,
+    which costs less; with 0 epochs they are at once as in the end, at `input_px`. What is drawn depends on the loop's
+    seed, the epoch, the part and the process that draws it.
     """
 
     world: World
     samples: Samples
     input_px: int
+    small_px: int
     device: torch.device
     epochs: int = 0
     clock: Clock = field(default_factory=Clock, compare=False)
@@ -53,6 +53,7 @@ class DrawnBatches:
     def epoch(self, parts: Sequence[NDArray[np.int64]], seed: int, epoch: int) -> Iterator[Batch]:
         """A batch for each of `parts`."""
         done = epoch / self.epochs if self.epochs else 1.0
+        side_px = self.input_px if done >= _SMALL else self.small_px
         with self.clock.of("draw"):
             scene = self.world.scene(
                 self.input_px, seeded(self.device, seed, self.epochs, _SCENE, epoch, current().rank)
@@ -60,7 +61,7 @@ class DrawnBatches:
         for part in parts:
             with self.clock.of("draw"):
                 generator = seeded(self.device, seed, self.epochs, _IMAGES, epoch, int(part[0]))
-                batch = _draw(scene, len(part), done, self.input_px, generator)
+                batch = _draw(scene, len(part), side_px, done, generator)
             yield batch
 
 
@@ -69,12 +70,7 @@ def difficulty(done: float) -> float:
     return min(1.0, _EASIEST + (1 - _EASIEST) * done / _HARDENING)
 
 
-def side_px(done: float, input_px: int) -> int:
-    """Three quarters of `input_px`, in whole blocks, until the last fifth of the training."""
-    return input_px if done >= _SMALL else max(_BLOCK_PX, input_px * 3 // 4 // _BLOCK_PX * _BLOCK_PX)
-
-
-def _draw(scene: Scene, count: int, done: float, input_px: int, generator: torch.Generator) -> Batch:
-    drawn = render(scene, count, side_px(done, input_px), difficulty(done), generator)
+def _draw(scene: Scene, count: int, side_px: int, done: float, generator: torch.Generator) -> Batch:
+    drawn = render(scene, count, side_px, difficulty(done), generator)
     inputs = ((drawn.images - MEAN) / STD).contiguous(memory_format=memory_format(generator.device))
     return Batch(inputs, drawn.labels, drawn.partners, drawn.shares)

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from tasks.pretrain.draws import normal, rotation, seeded, uniform
+from tasks.pretrain.plan import SAMPLER_VERSION
 from tasks.pretrain.shapes import POINTS_PER_PIXEL, Shapes, draw_clouds, sample_shapes
 from tasks.pretrain.textures import sample_textures, tinted, weave
 
-SAMPLER_VERSION = 2
 COLOUR_GAP = 0.35
 JPEG_BLOCK_PX = 8
 _TURN_RAD = 0.4  # shapes stay upright: features that forget which way up a shape is could not tell 6 from 9

@@ -1,24 +1,28 @@
 """What is trained on what, for each kind of source: drawn images, labelled ones, and ones without labels."""
 
+import copy
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from tasks.augment.policy import Policy, make_policy
+from tasks.backbone.catalog import network_entry
 from tasks.backbone.network import Backbone, TransferNet
 from tasks.backbone.weights import build_network
+from tasks.contracts.errors import BadUsage
 from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.params import AugmentParams
 from tasks.pretrain.contrast import VIEWS, Contrastive, PairBatches
 from tasks.pretrain.drawn import EPOCH_IMAGES, MEAN, STD, VAL_IMAGES, DrawnBatches, positions
-from tasks.pretrain.formula import SAMPLER_VERSION, make_world
+from tasks.pretrain.formula import make_world
 from tasks.pretrain.own import OwnSet
 from tasks.pretrain.plan import Plan
 from tasks.train.data import Batches, ImageBatches
 from tasks.train.strategies import Part, whole
 
 SHAPES, TEXTURES = 700, 300
+_BLOCK_PX = 8  # of the compression that images are drawn with
 LABEL_SMOOTHING = 0.1
 
 
@@ -38,7 +42,6 @@ class Lesson:
     val: Batches
     epochs: int
     label_smoothing: float
-    recipe_version: str
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -60,6 +63,25 @@ def lesson_of(plan: Plan, own: OwnSet | None, device: torch.device) -> Lesson:
         return (_labelled if own.classes else _unlabelled)(plan, backbone, own, device)
 
 
+def takes(network: nn.Module, side_px: int) -> bool:
+    """Whether a network takes images of that side, found by their shapes alone."""
+    traced = copy.deepcopy(network).to("meta").eval()
+    try:
+        traced(torch.empty(1, 3, side_px, side_px, device="meta"))
+    except (RuntimeError, AssertionError, ValueError):
+        return False
+    return True
+
+
+def require_network(plan: Plan) -> None:
+    """Raise BadUsage where there is no network of that name, or none that takes images of that side."""
+    network_entry(plan.network)
+    try:
+        build_network(_ref(plan))
+    except (RuntimeError, AssertionError, ValueError):
+        raise BadUsage(f"{plan.network} takes no images of {plan.input_px} px; try another --px") from None
+
+
 def _ref(plan: Plan) -> BackboneRef:
     return BackboneRef("", "random", plan.network, "", plan.input_px, (MEAN,) * 3, (STD,) * 3, 0, "")
 
@@ -68,7 +90,10 @@ def _drawn(plan: Plan, backbone: Backbone, device: torch.device) -> Lesson:
     world = make_world(plan.seed, SHAPES, TEXTURES, device)
     images = min(EPOCH_IMAGES, max(plan.images, plan.batch_size))
     epochs = _epochs(plan, images)
-    train = DrawnBatches(world, positions(images), plan.input_px, device, epochs)
+    small_px = plan.input_px * 3 // 4 // _BLOCK_PX * _BLOCK_PX
+    if not takes(backbone, small_px):
+        small_px = plan.input_px
+    train = DrawnBatches(world, positions(images), plan.input_px, small_px, device, epochs)
     return Lesson(
         kind=f"{len(world):,} classes of drawn shapes and textures",
         data="images drawn by formula, no natural-image data",
@@ -79,7 +104,6 @@ def _drawn(plan: Plan, backbone: Backbone, device: torch.device) -> Lesson:
         val=replace(train, samples=positions(VAL_IMAGES), epochs=0),
         epochs=epochs,
         label_smoothing=LABEL_SMOOTHING,
-        recipe_version=f"drawn-{SAMPLER_VERSION}",
     )
 
 
@@ -88,7 +112,7 @@ def _labelled(plan: Plan, backbone: Backbone, own: OwnSet, device: torch.device)
     train = ImageBatches(own.train, own.pixels, _ref(plan), policy, device=device)
     return Lesson(
         kind=f"{len(own.classes):,} classes",
-        data=f"your own, {len(own.classes):,} classes, sha256 {own.sha256}",
+        data=f"your own, {len(own.classes):,} classes, {_named(own)}",
         source_images=len(own.train) + len(own.val),
         module=TransferNet(backbone, len(own.classes)),
         backbone=backbone,
@@ -96,7 +120,6 @@ def _labelled(plan: Plan, backbone: Backbone, own: OwnSet, device: torch.device)
         val=replace(train, samples=own.val, augment=None),
         epochs=_epochs(plan, len(own.train)),
         label_smoothing=LABEL_SMOOTHING,
-        recipe_version="labelled-1",
     )
 
 
@@ -105,7 +128,7 @@ def _unlabelled(plan: Plan, backbone: Backbone, own: OwnSet, device: torch.devic
     train = ImageBatches(own.train, own.pixels, _ref(plan), views, device=device)
     return Lesson(
         kind="which two views are of one image",
-        data=f"your own, no labels, sha256 {own.sha256}",
+        data=f"your own, no labels, {_named(own)}",
         source_images=len(own.train) + len(own.val),
         module=Contrastive(backbone),
         backbone=backbone,
@@ -113,8 +136,11 @@ def _unlabelled(plan: Plan, backbone: Backbone, own: OwnSet, device: torch.devic
         val=PairBatches(replace(train, samples=own.val)),
         epochs=_epochs(plan, len(own.train)),
         label_smoothing=0.0,  # a view's own column is -inf
-        recipe_version="contrast-1",
     )
+
+
+def _named(own: OwnSet) -> str:
+    return f"sha256 {own.sha256}; without what looks like one of {own.held_out:,} images held out here"
 
 
 def _epochs(plan: Plan, images: int) -> int:

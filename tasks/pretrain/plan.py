@@ -12,11 +12,13 @@ from tasks.contracts.workspace import Workspace
 
 Source = Literal["drawn", "labelled", "unlabelled"]
 
+SAMPLER_VERSION = 2  # of the classes that are drawn, raised when a seed gives others
 NETWORK = "resnet18-w32"
 IMAGES = 1_000_000
 DRAWN_PX = 64  # drawn images have nothing more to show at a larger side, and cost four times as much at twice the side
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_SIDES_PX = (32, 512)
+_SIDES_PX = {"drawn": (32, 256), "labelled": (32, 1024), "unlabelled": (32, 1024)}
+_VERSIONS = {"drawn": f"drawn-{SAMPLER_VERSION}", "labelled": "labelled-1", "unlabelled": "contrast-1"}
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,17 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raise BadUsage where a number is none that one can train with."""
-        low, high = _SIDES_PX
+        low, high = _SIDES_PX[self.source]
         if not low <= self.input_px <= high or (self.source == "drawn" and self.input_px % 32):
             multiple = ", a multiple of 32" * (self.source == "drawn")
             raise BadUsage(f"--px {self.input_px}: expected a side of {low} to {high} px{multiple}")
         if self.images < 1:
             raise BadUsage(f"--images {self.images}: expected 1 or more")
+
+    @property
+    def version(self) -> str:
+        """The recipe's name, with a number that is raised when it makes other weights."""
+        return _VERSIONS[self.source]
 
     @property
     def learning_rate(self) -> float:
@@ -86,16 +93,17 @@ class Place:
         """The card beside it."""
         return self.ws.backbones / f"{self.name}.json"
 
-    def has(self, plan: Plan) -> bool:
-        """Whether the backbone of `plan` is there already, so that nothing is to be done.
+    def has(self, plan: Plan, data: str = "") -> bool:
+        """Whether the backbone of `plan` is there already; `data` is the hash of the own set that it names.
 
         Raises BadUsage where there is another one of this name: nobody's weights are replaced.
         """
-        if not self.card.exists() and not self.weights.exists():
-            return False
-        same = self.card.is_file() and self.weights.is_file() and not plan.data
-        if same and read_card(self.card).recipe == plan.recipe():
-            return True
+        if not self.card.is_file() and (self.private.is_dir() or not self.weights.exists()):
+            return False  # not begun, or killed before the card was written
+        if self.card.is_file() and self.weights.is_file():
+            card = read_card(self.card)
+            if (card.recipe, card.recipe_version) == (plan.recipe(), plan.version) and data in card.source_data:
+                return True
         raise BadUsage(f"{self.weights} is there already and of another recipe; choose another name, or remove it")
 
     @property

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import cv2
 import torch
 import torchvision
 
@@ -12,7 +13,6 @@ from tasks.contracts.images import PIXELS_VERSION
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 from tasks.pretrain.drawn import MEAN, STD
-from tasks.pretrain.formula import SAMPLER_VERSION
 from tasks.pretrain.lessons import Lesson, lesson_of
 from tasks.pretrain.own import OwnSet, open_own
 from tasks.pretrain.plan import Place, Plan
@@ -26,6 +26,7 @@ from tasks.train.ranks import current, joined
 
 RESULTS = 1  # raised when the same plan makes other weights
 EMA, WEIGHT_DECAY = 0.999, 0.05
+LEAST_SHARE = 64  # images of a batch for each process: batch norms and contrasts see a share at a time
 _NORM_BATCHES = 64
 _LICENCE = {"drawn": "Apache-2.0, with graft"}
 _KNOWS = {
@@ -50,10 +51,15 @@ def train(place: Place, plan: Plan, seconds_between: float = SECONDS_BETWEEN) ->
     On a CPU one process for each core shares the work: twice as fast as threads that share each operation.
     Raises what `fit` and `lesson_of` raise.
     """
-    processes = 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
-    if processes > 1 and not current().is_joined:
+    processes = 1 if torch.cuda.is_available() else min(len(os.sched_getaffinity(0)), plan.batch_size // LEAST_SHARE)
+    if processes > 1:
         run_joined("tasks.pretrain.pretrain", (place.ws.root, place.name, plan.to_json()), processes)
-        return read_card(place.card)
+    else:
+        _train_here(place, plan, seconds_between)
+    return read_card(place.card)
+
+
+def _train_here(place: Place, plan: Plan, seconds_between: float) -> None:
     device = choose_device("auto")
     own = open_own(place.private) if plan.data else None
     lesson = lesson_of(plan, own, device)
@@ -62,10 +68,8 @@ def train(place: Place, plan: Plan, seconds_between: float = SECONDS_BETWEEN) ->
     recipe = recipe_of(plan, lesson, device)
     checkpoint = Checkpoint(place.private / "checkpoint.safetensors", _key(plan, own, device), seconds_between)
     fit(Learner(lesson.module, lesson.parts), lesson.train, lesson.val, recipe, checkpoint)
-    if current().is_first:
+    if current().is_first:  # the others have nothing more to do, and would wait in vain for long
         _save(place, plan, lesson, checkpoint.seconds)
-    current().wait()
-    return read_card(place.card)
 
 
 def recipe_of(plan: Plan, lesson: Lesson, device: torch.device) -> Recipe:
@@ -84,7 +88,7 @@ def recipe_of(plan: Plan, lesson: Lesson, device: torch.device) -> Recipe:
 
 
 def _key(plan: Plan, own: OwnSet | None, device: torch.device) -> dict[str, object]:
-    versions = [RESULTS, SAMPLER_VERSION, PIXELS_VERSION, torchvision.__version__]
+    versions = [RESULTS, plan.version, PIXELS_VERSION, torchvision.__version__, cv2.__version__]
     return {
         "versions": versions,
         "plan": plan.recipe(),
@@ -115,7 +119,7 @@ def _save(place: Place, plan: Plan, lesson: Lesson, seconds: float) -> None:
         images_seen=lesson.epochs * len(lesson.train.samples),
         seconds=round(seconds, 1),
         device=_device_name(),
-        recipe_version=lesson.recipe_version,
+        recipe_version=plan.version,
         recipe=plan.recipe(),
         licence=_LICENCE.get(plan.source, "your own"),
         knows=knows,
@@ -135,7 +139,7 @@ def _main() -> None:
     """One of several processes, as `run_joined` starts it."""
     root, name, plan = sys.argv[1:]
     with joined():
-        train(Place(Workspace(Path(root)), name), Plan.from_json(plan))
+        _train_here(Place(Workspace(Path(root)), name), Plan.from_json(plan), SECONDS_BETWEEN)
 
 
 if __name__ == "__main__":

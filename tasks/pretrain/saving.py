@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tasks.contracts.files import replacing
 
 _HEADER_LENGTH = 8  # bytes in front of a safetensors header
+_COUNTER = "num_batches_tracked"  # of no use once training is over
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,11 @@ def save_weights(network: nn.Module, path: Path, header: dict[str, object]) -> S
     """
     exact = {name for name, part in network.named_modules() if isinstance(part, _BatchNorm)}
     tensors = {
-        name: (value if name.rpartition(".")[0] in exact else value.half()).cpu().contiguous()
+        name: (value.half() if value.is_floating_point() and name.rpartition(".")[0] not in exact else value)
+        .cpu()
+        .contiguous()
         for name, value in network.state_dict().items()
-        if value.is_floating_point()
+        if not name.endswith(_COUNTER)
     }
     content = _ordered(save(tensors, {key: json.dumps(value) for key, value in header.items()}))
     with replacing(path) as part:

@@ -59,6 +59,20 @@ def find_near(thumbnails: Thumbnails) -> pd.DataFrame:
     return _table(_without_likenesses(len(thumbnails), pairs))
 
 
+def near_others(thumbnails: Thumbnails, count: int) -> Rows:
+    """Which of the first `count` pictures are copies of one of those behind them, however many are.
+
+    Each asks for its nearest among the others, so that no crowd of copies hides one, and likeness counts as copying.
+    """
+    looks = _looks(thumbnails)
+    border = int(np.searchsorted(looks.rows, count))
+    if not 0 < border < len(looks.rows):
+        return np.empty(0, np.int64)
+    index, asking = index_of(np.ascontiguousarray(looks.codes[0, border:])), looks.codes[:, :border]
+    found = pd.concat([_of_block(index, asking, start, border) for start in range(0, border, _QUERIES)])
+    return np.unique([pair[0] for pair in _believed(thumbnails, looks, _once(found))]).astype(np.int64)
+
+
 def _without_likenesses(count: int, pairs: list[Pair]) -> list[Pair]:
     """Drop the doubtful pairs of a component that is large, or in which few resemble each other directly.
 
@@ -144,13 +158,14 @@ def candidates(codes: Codes) -> pd.DataFrame:
     return _once(pd.concat(parts))
 
 
-def _of_block(index: "faiss.IndexBinary", codes: Codes, start: int) -> pd.DataFrame:
+def _of_block(index: "faiss.IndexBinary", codes: Codes, start: int, first: int = 0) -> pd.DataFrame:
+    """Of a block from `start` on; what the index holds are the pictures from `first` on."""
     parts = []
     for number, queries in enumerate(codes[:, start : start + _QUERIES]):
         distances, positions = index.search(np.ascontiguousarray(queries), min(_NEIGHBOURS, index.ntotal))
-        itself = positions == start + np.arange(len(queries))[:, None]
+        itself = positions + first == start + np.arange(len(queries))[:, None]
         a, place = np.nonzero((distances <= _RADIUS_BITS) & (positions >= 0) & ~itself)
-        parts.append(np.stack([start + a, positions[a, place], np.full(len(a), number), distances[a, place]]))
+        parts.append(np.stack([start + a, first + positions[a, place], np.full(len(a), number), distances[a, place]]))
     found = pd.DataFrame(np.concatenate(parts, axis=1).T, columns=_CANDIDATE)
     found = found.sort_values(["a", "bits", "b", "view"]).drop_duplicates(["a", "b"])
     return found[found.groupby("a").cumcount() < _LOOKED_AT]

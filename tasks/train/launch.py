@@ -65,11 +65,18 @@ def answer(work: Callable[[], None]) -> None:
     if os.environ.get(_PARENT, str(os.getppid())) != str(os.getppid()):
         os._exit(1)  # it died before this was asked for
     try:
-        work()
+        _work(work)
     except GraftError as error:
         sys.stdout.write(_SAID + json.dumps([type(error).__name__, str(error)]) + "\n")
         sys.stdout.flush()
         os._exit(error.exit_code)  # the others wait for this one: it cannot take leave of them
+
+
+def _work(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except OSError as error:  # a full disk, a folder that may not be written to
+        raise errors.BadEnvironment(str(error)) from None
 
 
 def _error_of(process: "subprocess.Popen[str]") -> GraftError:

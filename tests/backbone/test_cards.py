@@ -10,6 +10,7 @@ from torchvision import models
 from tasks.backbone.candidates import named_entries
 from tasks.backbone.cards import Card, read_card, write_card
 from tasks.backbone.catalog import embedded_entries, entries, find_entry, local_entries
+from tasks.backbone.download import fetch
 from tasks.backbone.network import Backbone
 from tasks.backbone.rows import state_sha256
 from tasks.backbone.weights import build_backbone, build_network, open_entry
@@ -156,9 +157,16 @@ def test_weights_must_be_those_of_the_card(own, folder):
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(BrokenArtifact, match="sha256"):
         open_entry(find_entry("local/mine", folder, root), prepared_px=64)
-    path.unlink()
-    with pytest.raises(BrokenArtifact, match="missing"):
-        find_entry("local/mine", folder, root)
+
+
+def test_a_card_whose_weights_dvc_has_not_brought_yet_is_listed_and_says_what_to_do(own, folder):
+    root, _ = own
+    (root / "models" / "backbones" / "mine.safetensors").unlink()
+    entry = find_entry("local/mine", folder, root)
+    assert entry.where == "missing"
+    assert entry in entries(folder, root)
+    with pytest.raises(BrokenArtifact, match="`dvc pull`"):
+        fetch(entry, offline=True)
 
 
 def test_card_with_a_network_that_there_is_not(own, folder):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.pretrain.drawn import DrawnBatches, difficulty, positions, side_px
+from tasks.pretrain.drawn import DrawnBatches, difficulty, positions
 from tasks.pretrain.draws import seeded
 from tasks.pretrain.formula import Drawn, make_world, render
 from tasks.pretrain.shapes import draw_clouds, sample_shapes, walk
@@ -132,18 +132,15 @@ def test_hard_images_are_also_dark_on_light_and_grey():
     assert 0.2 < brighter_middle.float().mean() < 0.8
 
 
-def test_difficulty_and_size_only_grow():
-    shares = [step / 20 for step in range(21)]
-    hard, sides = [difficulty(share) for share in shares], [side_px(share, 64) for share in shares]
+def test_difficulty_only_grows():
+    hard = [difficulty(step / 20) for step in range(21)]
     assert hard == sorted(hard)
     assert (hard[0], hard[-1]) == (0.1, 1)
-    assert sides == sorted(sides)
-    assert (sides[0], sides[-1]) == (48, 64)
 
 
 def batches(epochs: int, epoch: int, first: int = 0) -> list[Tensor]:
     samples = positions(60)
-    made = DrawnBatches(make_world(7, 8, 4, CPU), samples, 32, CPU, epochs)
+    made = DrawnBatches(make_world(7, 8, 4, CPU), samples, 32, 24, CPU, epochs)
     parts = [samples.rows[start : start + 20] for start in range(first, 60, 20)]
     return [batch.inputs for batch in made.epoch(parts, seed=3, epoch=epoch)]
 
@@ -155,5 +152,6 @@ def test_an_epoch_that_goes_on_half_way_draws_what_it_would_have_drawn():
 def test_no_two_epochs_are_alike_and_validation_is_like_none():
     assert not torch.equal(batches(4, 1)[0], batches(4, 2)[0])
     assert not torch.equal(batches(0, 3)[0], batches(4, 3)[0])
-    assert batches(4, 0)[0].shape[-1] == 24
+    sides = [batches(10, epoch)[0].shape[-1] for epoch in (0, 7, 8, 9)]
+    assert sides == [24, 24, 32, 32]
     assert batches(0, 0)[0].shape[-1] == 32

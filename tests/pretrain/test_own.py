@@ -58,21 +58,79 @@ def test_a_broken_file_is_left_out_and_said(tmp_path, photos, capsys):
     assert "1 images left out: could not be read" in capsys.readouterr().err
 
 
-def test_what_looks_like_a_held_out_image_is_never_learned_from(tmp_path, photos, capsys):
-    """One test image lies in the source as it is, another one re-encoded as JPEG."""
-    rng = np.random.default_rng(9)
-    ws = Workspace(tmp_path)
-    scenes = [np.kron(rng.integers(0, 255, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8) for _ in range(3)]
-    Image.fromarray(scenes[0]).save(photos / "circles" / "leak.png")
-    Image.fromarray(scenes[1]).save(photos / "circles" / "leak.jpg", quality=85)
-    held = ["test", "val", "train"]
-    sums = [sha256_of(photos / "circles" / "leak.png"), "b" * 64, "c" * 64]
-    table = pd.DataFrame({"sha256": sums, "path": held, "split": held, "verdict": "keep"})
-    write_table(ws.checked, store_pixels(ws, table, np.stack(scenes)))
-    found = hashes(own(tmp_path, photos))
+def scene(seed: int) -> np.ndarray:
+    """A picture with much to compare."""
+    rng = np.random.default_rng(seed)
+    return np.kron(rng.integers(0, 255, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    """One that holds out three pictures, and learns from a fourth."""
+    ws = Workspace(tmp_path / "ws")
+    ws.raw.mkdir(parents=True)
+    for number in range(4):
+        Image.fromarray(scene(number)).save(ws.raw / f"{number}.png")
+    table = pd.DataFrame(
+        {
+            "path": [f"{number}.png" for number in range(4)],
+            "sha256": [sha256_of(ws.raw / f"{number}.png") for number in range(4)],
+            "split": ["test", "val", "promotion", "train"],
+            "verdict": "keep",
+            "archive": pd.Series([None] * 4, dtype="str"),
+            "offset": pd.Series([None] * 4, dtype="Int64"),
+            "stored_bytes": pd.Series([None] * 4, dtype="Int64"),
+            "deflated": False,
+            "bytes": [(ws.raw / f"{number}.png").stat().st_size for number in range(4)],
+        }
+    )
+    write_table(ws.checked, store_pixels(ws, table, np.stack([scene(number) for number in range(4)])))
+    return ws
+
+
+def held_apart(ws: Workspace, photos) -> set[str]:
+    read_own(ws, photos, ws.private / "source", 48, labelled=True)
+    return hashes(open_own(ws.private / "source"))
+
+
+def test_what_looks_like_a_held_out_image_is_never_learned_from(workspace, photos, capsys):
+    """The test image lies in the source as it is, the val image as a JPEG; that of train may be learned from."""
+    shutil.copy(workspace.raw / "0.png", photos / "circles" / "leak.png")
+    Image.fromarray(scene(1)).save(photos / "circles" / "leak.jpg", quality=85)
+    shutil.copy(workspace.raw / "3.png", photos / "circles" / "fine.png")
+    found = held_apart(workspace, photos)
     assert sha256_of(photos / "circles" / "leak.png") not in found
     assert sha256_of(photos / "circles" / "leak.jpg") not in found
+    assert sha256_of(photos / "circles" / "fine.png") in found
     assert "2 images left out: like an image that is held out" in capsys.readouterr().err
+
+
+def test_a_crowd_of_copies_of_a_held_out_image_is_kept_out_too(workspace, photos):
+    rng = np.random.default_rng(5)
+    for number in range(40):
+        noisy = scene(2).astype(int) + rng.integers(-6, 7, (48, 48, 3))
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(photos / "circles" / f"burst{number}.png")
+    found = held_apart(workspace, photos)
+    assert not {sha256_of(path) for path in (photos / "circles").glob("burst*")} & found
+    assert len(found) == 240
+
+
+def test_held_out_images_are_known_without_a_cache(workspace, photos):
+    shutil.copy(workspace.raw / "0.png", photos / "circles" / "leak.png")
+    Image.fromarray(scene(1)).save(photos / "circles" / "leak.jpg", quality=85)
+    shutil.rmtree(workspace.prepared)
+    assert len(held_apart(workspace, photos)) == 240
+
+
+def test_images_without_splits_yet_are_refused(workspace, photos):
+    workspace.checked.unlink()
+    with pytest.raises(BadUsage, match="`graft audit` first"):
+        held_apart(workspace, photos)
+
+
+def test_an_image_without_a_label_hides_no_labelled_copy_of_itself(tmp_path, photos):
+    shutil.copy(photos / "circles" / "0_000.png", photos / "0_000.png")
+    assert len(hashes(own(tmp_path, photos))) == 240
 
 
 def test_too_little_is_refused(tmp_path):

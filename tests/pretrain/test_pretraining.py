@@ -1,5 +1,6 @@
 """Pre-training as a whole: the same plan makes the same bytes, whatever interrupts it, and select takes the result."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.weights import open_entry
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.workspace import Workspace
+from tasks.pretrain.lessons import lesson_of, require_network
 from tasks.pretrain.own import read_own
 from tasks.pretrain.plan import Place, Plan
 from tasks.pretrain.pretrain import train
 from tests.conftest import write_images
+from tests.pretrain.conftest import CPU
 
 TINY = Plan("resnet18-w4", "drawn", 32, images=900, seed=3, batch_size=100)
 PROGRAM = """
@@ -73,8 +76,32 @@ def test_nobodys_weights_are_replaced(one_core, tmp_path):
     assert not place.has(TINY)
     train(place, TINY)
     assert place.has(TINY)
+    assert not Place(place.ws, "other").has(TINY)
+    for plan, data in ((replace(TINY, seed=9), ""), (TINY, "another set")):
+        with pytest.raises(BadUsage, match="choose another name"):
+            place.has(plan, data)
+
+
+def test_weights_whose_card_was_not_written_are_made_anew_and_those_of_others_are_not(one_core, tmp_path):
+    place = Place(Workspace(tmp_path), "mine")
+    train(place, TINY)
+    place.card.unlink()
+    assert not place.has(TINY)
+    shutil.rmtree(place.private)
     with pytest.raises(BadUsage, match="choose another name"):
-        place.has(replace(TINY, seed=9))
+        place.has(TINY)
+
+
+@pytest.mark.parametrize(("network", "px", "small"), [("resnet18-w4", 64, 48), ("densenet121", 32, 32)])
+def test_early_images_are_smaller_where_the_network_takes_them(network, px, small):
+    lesson = lesson_of(replace(TINY, network=network, input_px=px), None, CPU)
+    assert (lesson.train.small_px, lesson.train.input_px) == (small, px)
+
+
+@pytest.mark.parametrize(("network", "px"), [("inception_v3", 32), ("vit_h_14", 64)])
+def test_a_side_that_a_network_does_not_take_is_a_usage_error(network, px):
+    with pytest.raises(BadUsage):
+        require_network(replace(TINY, network=network, input_px=px))
 
 
 @pytest.mark.parametrize("source", ["labelled", "unlabelled"])
@@ -92,7 +119,7 @@ def test_a_set_of_ones_own_is_learned_from(one_core, tmp_path, source):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"input_px": 50}, "a multiple of 32"), ({"input_px": 8}, "32 to 512"), ({"images": 0}, "1 or more")],
+    [({"input_px": 50}, "a multiple of 32"), ({"input_px": 8}, "32 to 256"), ({"images": 0}, "1 or more")],
 )
 def test_a_plan_without_sense_is_a_usage_error(change, said):
     with pytest.raises(BadUsage, match=said):

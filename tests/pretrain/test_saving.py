@@ -53,6 +53,17 @@ def test_equal_weights_make_equal_files(tmp_path):
         assert json.loads(stored.metadata()["mean"]) == [0.5, 0.5, 0.5]
 
 
+def test_buffers_that_are_no_statistics_are_saved_too(tmp_path):
+    """The window attention of a Swin transformer looks up its biases by an index that is a buffer."""
+    net = nn.Module()
+    net.register_buffer("index", torch.arange(4))
+    net.norm = nn.BatchNorm2d(2)
+    save_weights(net, tmp_path / "w.safetensors", {})
+    stored = load_file(tmp_path / "w.safetensors")
+    assert torch.equal(stored["index"], torch.arange(4))
+    assert "norm.num_batches_tracked" not in stored
+
+
 def test_restated_norms_centre_what_they_saw():
     batches = [3 + 2 * torch.randn(64, 3, 8, 8, generator=seeded(CPU, i)) for i in range(4)]
     norm = nn.Sequential(nn.BatchNorm2d(3, momentum=0.2))
