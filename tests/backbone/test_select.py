@@ -116,7 +116,7 @@ def test_local_weights_compete_and_are_found_again(ws, embedded):
     network = build_network(ref, seed=1).network
     (ws.root / "models").mkdir()
     save_file(network.state_dict(), ws.root / "models" / "own.safetensors")
-    own = LocalBackbone(network="resnet18-w24", weights="models/own.safetensors")
+    own = LocalBackbone(network=ref.network, weights="models/own.safetensors")
     report = run(ws, SelectParams(candidates=("formula_resnet18", own), folds=3), 0)
     assert {one.backbone.name for one in report.candidates} == {"embedded/formula_resnet18", "local/models/own"}
     values = [one.accuracy.value for one in report.candidates]
