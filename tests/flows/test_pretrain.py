@@ -67,16 +67,17 @@ def test_a_set_of_ones_own_leaves_weights_a_card_and_a_version(ws, tmp_path):
     assert not list((ws.private / "pretraining").iterdir())
 
 
-def test_what_is_there_already_is_shown_and_another_plan_is_refused(one_core, capsys, ws):
+def test_what_is_there_already_is_versioned_and_shown_and_another_plan_is_refused(one_core, capsys, ws):
     train(Place(ws, "mine"), Plan("resnet18-w4", "drawn", 32, images=600, seed=0))
-    weights = ws.backbones / "mine.safetensors"
-    before = weights.stat().st_mtime_ns
+    assert not (ws.backbones / "mine.safetensors.dvc").exists()
+    capsys.readouterr()
     code, out, err = door(capsys, ws, "mine", *TINY)
     assert code == 0, err
     assert "Prefect" not in err
+    assert "pre-training" not in err
+    assert (ws.backbones / "mine.safetensors.dvc").is_file()
     assert "shapes and textures, not objects" in out
     assert "select.candidates=[local/mine]" in out
-    assert weights.stat().st_mtime_ns == before
     code, _, err = door(capsys, ws, "mine", *TINY[:-1], "700")
     assert code == 2
     assert "choose another name" in err
