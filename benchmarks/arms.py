@@ -40,7 +40,6 @@ PANEL: dict[str, Callable[[], Problem]] = PROBLEMS | {
     "stain": views.stain,
 }
 EACH = (10, 50)  # training images of a class
-EPOCHS = {10: 20, 50: 12}  # by images of a class; all else is graft's default recipe
 SCRATCH_RATES = (7e-4, 2e-3, 6e-3)
 TUNING_SEEDS = {10: 3, 50: 1}  # so many try every rate of scratch; what is best on their val images is for all seeds
 _TESTED = 400  # images at most
@@ -161,7 +160,7 @@ def _learned(job: Job, ledger: Ledger, key: Key, strategy: Strategy) -> tuple[Ke
     problem = _problem(job.problem)
     with TemporaryDirectory() as folder:
         task = task_of(problem, drawn(problem, key.each, key.seed), key.seed, (job.entry.name, Path(folder)))
-        params = _params(key.each, key.arm)
+        params = TrainParams()
         recipe = replace(recipe_of(params, key.seed), learning_rate=key.rate or params.learning_rate)
         trained = transfer(replace(task, recipe=recipe), strategy)
         accuracy = test_accuracy(trained.net, task, problem.test)
@@ -171,14 +170,9 @@ def _learned(job: Job, ledger: Ledger, key: Key, strategy: Strategy) -> tuple[Ke
 def _key(job: Job, each: int, seed: int, arm: str, start: str) -> Key:
     """A network's learning depends on the recipe as well."""
     learns = arm in ("fine_tuned", "head", "scratch")
-    code = f"{torch.__version__} {RESULTS} {_params(each, arm).model_dump_json() if learns else ''}"
+    code = f"{torch.__version__} {RESULTS} {TrainParams().model_dump_json() if learns else ''}"
     recipe = hashlib.sha256(code.encode()).hexdigest()[:8]
     return Key(job.problem, _digest(job.problem), each, seed, arm, f"{start} {recipe}")
-
-
-def _params(each: int, arm: str) -> TrainParams:
-    """Scratch has the default's epochs: it starts slower."""
-    return TrainParams() if arm == "scratch" else TrainParams(epochs=EPOCHS[each])
 
 
 def _layout(ref: BackboneRef) -> str:

@@ -12,7 +12,8 @@ _INK = {
     "fine_tuned": "#d33682",
     "scratch": "#2aa198",
 }
-_LEFT, _TOP, _WIDTH, _GAP, _ROW = 130, 60, 270, 26, 32  # px
+_LEFT, _TOP, _WIDTH, _GAP, _ROW = 130, 78, 270, 26, 32  # px
+_LEGEND = 3, 112, 18  # entries in a line, px between them and between lines
 _TICKS = range(0, 101, 25)
 
 
@@ -57,9 +58,10 @@ def _dot(one: Interval, left: float, y: float, ink: str) -> list[str]:
 
 def _legend(arms: list[str]) -> list[str]:
     parts = []
+    in_line, across, down = _LEGEND
     for place, arm in enumerate(arms):
-        x = _LEFT + place * 112
-        parts += [f'<circle cx="{x}" cy="16" r="4" fill="{_INK[arm]}"/>', _text(x + 9, 16, NAMES[arm], "start")]
+        x, y = _LEFT + place % in_line * across, 16 + place // in_line * down
+        parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{_INK[arm]}"/>', _text(x + 9, y, NAMES[arm], "start")]
     return parts
 
 
