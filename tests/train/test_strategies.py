@@ -98,7 +98,7 @@ def test_frozen_batch_norm_keeps_the_statistics_and_trains_the_scale():
 def test_a_pull_keeps_weights_near_their_start():
     start = torch.nn.utils.parameters_to_vector(net().backbone.parameters())
     ways = []
-    for pull in (0.0, 50.0):
+    for pull in (0.0, 200.0):
         learned = net()
         train(learned, FineTuning(0, l2_sp=pull), weight_decay=0.0)
         ways.append((torch.nn.utils.parameters_to_vector(learned.backbone.parameters()) - start).norm())
