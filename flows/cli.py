@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(arguments.command(arguments) or 0)
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing is half-written, and `graft run` goes on from here", INTERRUPTED)
+        return _fail("interrupted; nothing is half-written, and the same command goes on from here", INTERRUPTED)
     except GraftError as error:
         if arguments.traceback:
             raise

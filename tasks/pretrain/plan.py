@@ -100,7 +100,9 @@ class Place:
         """
         if not self.card.is_file() and (self.private.is_dir() or not self.weights.exists()):
             return False  # not begun, or killed before the card was written
-        if self.card.is_file() and self.weights.is_file():
+        if not self.weights.is_file():
+            raise BadUsage(f"{self.card} is there without its weights; `dvc pull` them, or remove it")
+        if self.card.is_file():
             card = read_card(self.card)
             if (card.recipe, card.recipe_version) == (plan.recipe(), plan.version) and data in card.source_data:
                 return True

@@ -24,7 +24,6 @@ from tasks.train.launch import answer, run_joined
 from tasks.train.loop import Learner, Recipe, fit
 from tasks.train.ranks import current, joined
 
-RESULTS = 1  # raised when the same plan makes other weights
 EMA, WEIGHT_DECAY = 0.999, 0.05
 LEAST_SHARE = 64  # images of a batch for each process: batch norms and contrasts see a share at a time
 _NORM_BATCHES = 64
@@ -88,7 +87,7 @@ def recipe_of(plan: Plan, lesson: Lesson, device: torch.device) -> Recipe:
 
 
 def _key(plan: Plan, own: OwnSet | None, device: torch.device) -> dict[str, object]:
-    versions = [RESULTS, plan.version, PIXELS_VERSION, torchvision.__version__, cv2.__version__]
+    versions = [plan.version, PIXELS_VERSION, torchvision.__version__, cv2.__version__]
     return {
         "versions": versions,
         "plan": plan.recipe(),

@@ -10,6 +10,7 @@ OWN = {"train": "forward and backward", "wait": "waiting for batches", "validate
 BESIDE = {"draw": "drawing", "read": "reading", "augment": "augmenting", "normalise": "normalising"}
 _ADVICE = {
     "train": "a GPU, a smaller backbone or, where stages are frozen, train.views",
+    "draw": "a larger network: drawing takes longer than learning",
     "read": "a faster disk, or a smaller quality.prepared_px",
     "augment": "more train.workers, a lighter augment.policy, or train.views",
     "normalise": "quality.prepared_px at the side that the backbone takes",

@@ -85,6 +85,10 @@ def test_nobodys_weights_are_replaced(one_core, tmp_path):
 def test_weights_whose_card_was_not_written_are_made_anew_and_those_of_others_are_not(one_core, tmp_path):
     place = Place(Workspace(tmp_path), "mine")
     train(place, TINY)
+    weights = place.weights.rename(tmp_path / "elsewhere")
+    with pytest.raises(BadUsage, match="`dvc pull`"):
+        place.has(TINY)
+    weights.rename(place.weights)
     place.card.unlink()
     assert not place.has(TINY)
     shutil.rmtree(place.private)

@@ -122,7 +122,7 @@ def test_workers_end_with_their_parent(tmp_path, ending):
     )
     assert running.stdout.readline() == "ready\n"
     (os.killpg if ending == signal.SIGINT else os.kill)(running.pid, ending)
-    error = running.communicate(timeout=60)[1]  # the pipe is closed once the last worker is gone
+    error = running.communicate(timeout=20)[1]  # the pipe is closed once the last worker is gone
     assert error.count("Traceback") == (ending == signal.SIGINT), error
     for _ in range(100):
         if not in_group(running.pid):

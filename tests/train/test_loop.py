@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.contracts.errors import BadData, BadEnvironment
 from tasks.train.checkpoint import Checkpoint
+from tasks.train.clock import BESIDE, Clock, time_line
 from tasks.train.data import RowBatches
 from tasks.train.forward import choose_device
 from tasks.train.loop import Learner, fit
@@ -208,6 +209,14 @@ def test_the_end_says_where_the_time_went(capsys):
     said = capsys.readouterr().err
     assert "forward and backward" in said
     assert "what would help most" in said
+
+
+@pytest.mark.parametrize("making", BESIDE)
+def test_whatever_is_waited_for_has_an_advice(making):
+    own, beside = Clock(), Clock()
+    own.add("wait", 2.0)
+    beside.add(making, 1.0)
+    assert f"{BESIDE[making]} 1.0 s; what would help most: " in time_line(own, beside)
 
 
 def test_groups_that_do_badly_gain_weight():

@@ -7,6 +7,7 @@ import torch
 
 from tasks.contracts.errors import BadUsage, GraftError
 from tasks.train.strategies import (
+    BACKBONE_RATE,
     FeatureExtraction,
     FineTuning,
     Scratch,
@@ -16,7 +17,7 @@ from tasks.train.strategies import (
     require_unmoved,
     set_state,
 )
-from tests.train.tiny import net, state_hash, train
+from tests.train.tiny import RECIPE, net, state_hash, train
 
 STAGES = 5
 
@@ -98,9 +99,10 @@ def test_frozen_batch_norm_keeps_the_statistics_and_trains_the_scale():
 def test_a_pull_keeps_weights_near_their_start():
     start = torch.nn.utils.parameters_to_vector(net().backbone.parameters())
     ways = []
-    for pull in (0.0, 200.0):
+    rate = RECIPE.learning_rate / BACKBONE_RATE["embedded"]  # the pull is a share of the backbone's own
+    for pull in (0.0, 50.0):
         learned = net()
-        train(learned, FineTuning(0, l2_sp=pull), weight_decay=0.0)
+        train(learned, FineTuning(0, l2_sp=pull), weight_decay=0.0, learning_rate=rate)
         ways.append((torch.nn.utils.parameters_to_vector(learned.backbone.parameters()) - start).norm())
     assert ways[1] < 0.8 * ways[0]
 
