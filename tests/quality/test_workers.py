@@ -97,7 +97,8 @@ def test_a_worker_that_the_system_ends_is_one_sentence(tmp_path, in_processes):
 
 
 SLEEPER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the jobs that a shell runs in the background ignore it
 from pathlib import Path
 from tasks.contracts.record_files import RecordFiles
 from tasks.quality import workers
