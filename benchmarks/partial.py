@@ -12,7 +12,7 @@ from tasks.backbone.features import Rows, cached_rows
 from tasks.backbone.split import split
 from tasks.contracts.prepared import Pixels
 from tasks.train.data import ImageBatches, RowBatches, Samples
-from tasks.train.forward import has_bfloat16
+from tasks.train.forward import suits_bfloat16
 from tasks.train.loop import Fitted, Learner, fit
 from tasks.train.strategies import FineTuning
 
@@ -47,7 +47,7 @@ def _ratio(stages: int) -> Ratio:
 def _cached(stages: int, pixels: Pixels, splits: tuple[Samples, Samples], cache: Path) -> Fitted:
     of = trial(FineTuning(stages))
     learner, plan = of.whole(EPOCHS), recipe(EPOCHS)
-    trunk, rest = split(of.net, stages, has_bfloat16(plan.device))
+    trunk, rest = split(of.net, stages, suits_bfloat16(of.net, plan.device))
     train, val = (
         RowBatches(one, (cached_rows(trunk, of.ref, Rows(pixels, one.rows), one.sha256, cache),)) for one in splits
     )

@@ -28,18 +28,30 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def forward(module: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
-    """Logits in float32; the arithmetic is bfloat16 where the device has instructions for it."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
+    """Logits in float32; the arithmetic is bfloat16 where that is faster."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=suits_bfloat16(module, device)):
         logits: Tensor = module(inputs.to(device, non_blocking=True))
     return logits.float()
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: a GPU that has it, or a CPU with AVX-512 BF16 or AMX."""
+def suits_bfloat16(module: nn.Module, device: torch.device) -> bool:
+    """Whether `module` trains faster in bfloat16 than in float32: on a GPU that has it, or an AVX-512 BF16 or AMX CPU.
+
+    On a CPU not where depthwise convolutions and batch norms are its building blocks: MobileNetV3-Small at 48 px
+    trains at 635 images/s in float32 and 299 in bfloat16 on one core, EfficientNet-B0 at 54 and 33 (96 px), while a
+    ResNeXt gains (14 and 23), and so does a ConvNeXt, which has depthwise convolutions and layer norms (13 and 18).
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    able = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return bool(able) and not _is_depthwise_with_batch_norm(module)
+
+
+def _is_depthwise_with_batch_norm(module: nn.Module) -> bool:
+    parts = list(module.modules())
+    depthwise = (isinstance(part, nn.Conv2d) and part.groups == part.in_channels > 1 for part in parts)
+    return any(depthwise) and any(isinstance(part, nn.BatchNorm2d) for part in parts)
 
 
 @torch.inference_mode()

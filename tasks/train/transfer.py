@@ -25,7 +25,7 @@ from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import say
 from tasks.train.checkpoint import SECONDS_BETWEEN, Checkpoint, Position
 from tasks.train.data import ImageBatches, RowBatches, Samples
-from tasks.train.forward import has_bfloat16, validate
+from tasks.train.forward import suits_bfloat16, validate
 from tasks.train.loop import Fitted, Learner, Recipe, fit
 from tasks.train.model import Head, fresh_net
 from tasks.train.ranks import current
@@ -42,7 +42,7 @@ from tasks.train.strategies import (
     whole,
 )
 
-RESULTS = 3  # the version of the stage's results; no checkpoint of another one is gone on from
+RESULTS = 4  # the version of the stage's results; no checkpoint of another one is gone on from
 IN_MEMORY_BYTES = 2**30  # of rows; more are read from the cache batch by batch
 _STEPS_BETWEEN_ENDS = 10  # of weight interpolation
 
@@ -158,7 +158,7 @@ def _cut(task: Task, net: TransferNet, stages: int) -> tuple[Trunk, Rest] | None
     """The network in two behind its frozen stages; None, and said, where it has no such place."""
     net.to(task.recipe.device)
     try:
-        return split(net, stages, has_bfloat16(task.recipe.device))
+        return split(net, stages, suits_bfloat16(net, task.recipe.device))
     except CannotSplit as error:
         say(str(error))
         return None
