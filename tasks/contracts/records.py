@@ -24,7 +24,7 @@ class Statistic:
 
     `low` and `high` bound a 95 % interval where the estimator has one. A value that could not be measured is
     None, with a status that says so: it is never shown as zero. `p_value` is there where a null was tested,
-    corrected for the multiple tests that `estimator` names.
+    corrected for multiple tests as `correction` says (where it is empty, as `estimator` says).
     """
 
     name: str
@@ -35,6 +35,46 @@ class Statistic:
     status: Status = "measured"
     estimator: str = ""
     p_value: float | None = None
+    correction: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question that an audit asks, in words for a reader who is no engineer, and the numbers that answer it."""
+
+    name: str
+    question: str
+    statistics: tuple[Statistic, ...]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A column that says something about images: its levels, images without a value, and why it was not examined."""
+
+    name: str
+    levels: int
+    missing: int
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Images of a label with a value of an attribute in a split."""
+
+    label: str
+    attribute: str
+    value: str
+    split: str
+    images: int
+
+
+@dataclass(frozen=True)
+class PatternMap:
+    """Where in the picture a class's own traits lie: one number for each tile, row by row from the top left."""
+
+    label: str
+    what: str
+    tiles: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -94,6 +134,10 @@ class BiasReport:
     associations: tuple[Statistic, ...]  # Cramer's V of the label with each metadata column
     shortcuts: tuple[Statistic, ...]
     findings: tuple[Finding, ...]
+    attributes: tuple[Attribute, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    sections: tuple[Section, ...] = ()
+    maps: tuple[PatternMap, ...] = ()
     report: str = "bias"
     schema_version: int = SCHEMA_VERSION
 
