@@ -72,14 +72,16 @@ def examine(
     levels, told = [], []
     for name in map(str, columns.columns):
         values = columns[name]
-        found = "not among the attributes that were asked for"
+        made: Levels | str = "not among the attributes that were asked for"
         if not wanted or name in wanted:
             made = _levels(name, values, small, counted)
-            if isinstance(made, Levels):
-                levels.append(made)
-            found = made if isinstance(made, str) else ""
         own = values[counted]
-        told.append(Attribute(name, int(own.nunique()), int(own.isna().sum()), found))
+        kinds, missing = int(own.nunique()), int(own.isna().sum())
+        if isinstance(made, Levels):
+            levels.append(made)
+            told.append(Attribute(name, kinds, missing, values=made.names[:-1]))
+        else:
+            told.append(Attribute(name, kinds, missing, why_not=made))
     return tuple(levels), tuple(told)
 
 

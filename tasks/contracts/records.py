@@ -49,12 +49,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column that says something about images: its levels, images without a value, and why it was not examined."""
+    """A column that says something about images: its levels, images without a value, and why it was not examined.
+
+    `values` are the levels as they are told, in their order: ranges of a number, the rarer values together.
+    """
 
     name: str
     levels: int
     missing: int
     why_not: str = ""
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
