@@ -116,9 +116,14 @@ class GateParams(Section):
 
 
 class BiasParams(Section):
-    """How hard bias is looked for, and what stops the run."""
+    """How hard bias is looked for, and what stops the run.
+
+    `mitigate` names the kinds of bias to act on where they are found: only a person knows that a tone or a column has
+    nothing to do with what the classes mean.
+    """
 
     permutations: int = Field(200, ge=20, le=100_000)
+    mitigate: tuple[Literal["association", "border", "compression", "overlay", "sharpness", "size", "tone"], ...] = ()
     gate: GateParams = GateParams()
 
 
