@@ -63,7 +63,8 @@ def _toned(image: Pixels, like: Pixels) -> Pixels:
 def _compressed(image: Pixels, rng: np.random.Generator) -> Pixels:
     quality = int(rng.integers(*_QUALITIES, endpoint=True))
     packed = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
+    unpacked = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(unpacked[..., ::-1])
 
 
 def _resampled(image: Pixels, rng: np.random.Generator) -> Pixels:
