@@ -1,9 +1,12 @@
 """The bias stage: what the data is made of, what gives the label away, and whether the run may go on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from tasks.bias import association, gate, overlay, representation, shortcuts
+from tasks.bias.mitigation import Shortcut, against_association, against_shortcuts, reweighed
 from tasks.bias.who import who_is_in_the_data
 from tasks.contracts import samples
 from tasks.contracts.errors import BadData
@@ -11,7 +14,7 @@ from tasks.contracts.files import write_record, write_table
 from tasks.contracts.params import BiasParams
 from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.progress import doing
-from tasks.contracts.records import BiasReport, Finding, GateReport, Statistic, read_json
+from tasks.contracts.records import BiasReport, Finding, GateReport, Mitigation, Statistic, read_json
 from tasks.contracts.workspace import Workspace
 
 VERSION = 3
@@ -38,20 +41,23 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
     who = who_is_in_the_data(usable, params, np.random.default_rng([seed, _WHO]))
     with doing("looking for what gives the label away"):
         associations = _associations(train, params.permutations, seed)
-        statistics, found = _shortcuts(pixels, usable, params.permutations, seed)
+        statistics, found, shortcuts_found = _shortcuts(pixels, usable, params.permutations, seed)
+    related = association.findings(associations)
+    mitigations = _mitigations(train, related, shortcuts_found, params.mitigate)
     report = BiasReport(
         composition=representation.composition(usable, classes, params.small_cell),
         imbalance_ratio=imbalance,
         associations=associations,
         shortcuts=statistics,
-        findings=(*representation.findings(sizes), *who.findings, *association.findings(associations), *found),
+        findings=(*representation.findings(sizes), *who.findings, *related, *found),
         attributes=who.attributes,
         cells=who.cells,
         sections=who.sections,
+        mitigations=mitigations,
     )
     verdict = gate.judge(params.gate, read_json(ws.quality), sizes, imbalance, associations)
     write_record(ws.bias, report)
-    write_table(ws.weights, _weights(usable))
+    write_table(ws.weights, _weights(usable, train, mitigations))
     write_record(ws.gate, verdict)
     return verdict
 
@@ -63,9 +69,31 @@ def _usable(checked: pd.DataFrame) -> pd.DataFrame:
     return kept.assign(label=kept["label"].astype(str))
 
 
-def _weights(usable: pd.DataFrame) -> pd.DataFrame:
-    hashes = sorted(set(usable["sha256"]))
-    return pd.DataFrame({"sha256": hashes, "weight": np.ones(len(hashes))})
+def _mitigations(
+    train: pd.DataFrame, related: Sequence[Finding], shortcuts_found: Sequence[Shortcut], wanted: Sequence[str]
+) -> tuple[Mitigation, ...]:
+    """What is done against what was found, of the kinds that a person wants; images are weighed by one column only.
+
+    That is the first whose values the classes share: the strongest, or what the others follow.
+    """
+    done = against_shortcuts([one for one in shortcuts_found if one.kind in wanted])
+    columns = [one.subject for one in related if one.severity != "info"] if "association" in wanted else []
+    weighed = (against_association(train["label"], train[_column(train, name)], name) for name in columns)
+    return (*filter(None, [next(filter(None, weighed), None)]), *done)
+
+
+def _weights(usable: pd.DataFrame, train: pd.DataFrame, mitigations: Sequence[Mitigation]) -> pd.DataFrame:
+    """A weight for each image: ones, but for training images that are weighed anew."""
+    weights = pd.Series(1.0, index=sorted(set(usable["sha256"])))
+    for one in (one for one in mitigations if one.means == "reweighing"):
+        anew = reweighed(train["label"], train[_column(train, one.subject)])
+        weights.update(pd.Series(anew, index=train["sha256"]).groupby(level=0).mean())
+    return pd.DataFrame({"sha256": weights.index, "weight": weights.to_numpy()})
+
+
+def _column(table: pd.DataFrame, name: str) -> str:
+    """The column of the table that a report calls `name`."""
+    return f"meta_{name}" if f"meta_{name}" in table else name
 
 
 def _associations(train: pd.DataFrame, permutations: int, seed: int) -> tuple[Statistic, ...]:
@@ -81,7 +109,7 @@ def _associations(train: pd.DataFrame, permutations: int, seed: int) -> tuple[St
 
 def _shortcuts(
     pixels: Pixels, usable: pd.DataFrame, permutations: int, seed: int
-) -> tuple[tuple[Statistic, ...], list[Finding]]:
+) -> tuple[tuple[Statistic, ...], list[Finding], list[Shortcut]]:
     """Trivial features, overlays and the trivial model. Test and promotion images are not looked at."""
     rng = np.random.default_rng([seed, _SAMPLE])
     # a picture that stands twice would count as evidence twice
@@ -92,7 +120,7 @@ def _shortcuts(
     majority = float(val["label"].value_counts(normalize=True).iloc[0]) if len(val) else 0.0
     found = shortcuts.model_findings(accuracy, majority)
     if train["label"].nunique() < 2:
-        return (accuracy,), found
+        return (accuracy,), found, []
     names, codes = np.unique(train["label"].to_numpy(dtype=str), return_inverse=True)
     classes = tuple(names.tolist())
     best = shortcuts.best_features(
@@ -111,7 +139,9 @@ def _shortcuts(
     ]
     statistics = [accuracy, *(shortcuts.overlay_statistic(one, classes) for one in overlays)]
     statistics += [shortcuts.feature_statistic(one, classes) for one in best]
-    return (*statistics, *_not_looked_at(classes, codes, left_out)), found
+    acted = [Shortcut("overlay", classes[one.label], one.tile) for one in overlays if one.suspicious]
+    acted += [Shortcut(kind, classes[one.label]) for one in best if (kind := shortcuts.kind_of(one))]
+    return (*statistics, *_not_looked_at(classes, codes, left_out)), found, acted
 
 
 def _sample(train: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataFrame, int]:

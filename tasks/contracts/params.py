@@ -145,13 +145,18 @@ class ReferenceParams(Section):
 
 
 class BiasParams(Section):
-    """How hard bias is looked for, who should be in the data, what is not published, and what stops the run."""
+    """How hard bias is looked for, who should be in the data, what is not published, and what stops the run.
+
+    `mitigate` names the kinds of bias to act on where they are found: only a person knows that a tone or a column has
+    nothing to do with what the classes mean.
+    """
 
     permutations: int = Field(200, ge=20, le=100_000)
     attributes: tuple[str, ...] = ()
     small_cell: int = Field(5, ge=1)
     coverage: CoverageParams = CoverageParams()
     reference: ReferenceParams = ReferenceParams()
+    mitigate: tuple[Literal["association", "border", "compression", "overlay", "sharpness", "size", "tone"], ...] = ()
     gate: GateParams = GateParams()
 
 

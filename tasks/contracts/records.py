@@ -76,6 +76,19 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Mitigation:
+    """What is done against a bias: its kind (`overlay`, `association` ...), about what, and by which means.
+
+    `transforms` are what training images are changed by, for `augmentation`; empty for `reweighing`.
+    """
+
+    kind: str
+    subject: str
+    means: str
+    transforms: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class PatternMap:
     """Where in the picture a class's own traits lie: one number for each tile, row by row from the top left."""
 
@@ -146,6 +159,7 @@ class BiasReport:
     cells: tuple[Cell, ...] = ()
     sections: tuple[Section, ...] = ()
     maps: tuple[PatternMap, ...] = ()
+    mitigations: tuple[Mitigation, ...] = ()
     report: str = "bias"
     schema_version: int = SCHEMA_VERSION
 
