@@ -23,6 +23,7 @@ def audit(arguments: Namespace) -> int:
     """Ingest, quality and bias, and an entry in the ledger; exit 1 where the gate does not pass."""
     from flows.stages import only_run
     from tasks.bias.gate import require_open
+    from tasks.report.audits import write_audit_pages
 
     ws = ready(arguments)
 
@@ -34,7 +35,8 @@ def audit(arguments: Namespace) -> int:
     with only_run(ws):
         outcomes = bring_up_to_date(ws, start, "bias")
         entered = _enter(ws, arguments.markdown)
-        conclude(ws, outcomes, None, audit=asdict(entered), as_json=arguments.json)
+        pages = write_audit_pages(ws)
+        conclude(ws, outcomes, None, audit={**asdict(entered), "pages": str(pages)}, as_json=arguments.json)
     require_open(ws.gate)
     return 0
 
@@ -58,6 +60,14 @@ def show_audit(arguments: Namespace) -> int:
     ws = find_workspace(arguments.workspace)
     found = document(ws, find_entry(ws, arguments.number))
     return dump(found) if arguments.json else show(screen(found))
+
+
+def pages(arguments: Namespace) -> int:
+    """The pages of all audits, drawn anew: a clone has the documents and no page."""
+    from tasks.report.audits import write_audit_pages
+
+    path = write_audit_pages(find_workspace(arguments.workspace))
+    return dump({"page": str(path)}) if arguments.json else show(str(path))
 
 
 def diff(arguments: Namespace) -> int:
@@ -115,6 +125,7 @@ def sign_off(arguments: Namespace) -> int:
 
     from tasks.audit.document import SignOff, SignOffEntry
     from tasks.audit.ledger import document, enter, find_entry
+    from tasks.report.audits import write_audit_pages
 
     ws = find_workspace(arguments.workspace)
     audit = find_entry(ws)
@@ -122,6 +133,7 @@ def sign_off(arguments: Namespace) -> int:
     by, role = arguments.by, arguments.role
     entry = SignOffEntry(audit["number"], audit["sha256"], arguments.decision, by, role, version("graft"))
     entered = enter(ws, SignOff(entry, arguments.note))
+    write_audit_pages(ws)
     if arguments.json:
         return dump(asdict(entered))
     return show(f"audit {audit['number']} {arguments.decision}; receipt {entered.receipt}")

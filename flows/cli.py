@@ -135,6 +135,10 @@ def _audit(command: argparse.ArgumentParser) -> None:
     show.add_argument("number", nargs="?", type=int, metavar="N", help="default: the latest audit")
     _json(show, again=True).set_defaults(command=audits.show_audit)
 
+    _json(add("pages", help="draw the page of each and the index of all"), again=True).set_defaults(
+        command=audits.pages
+    )
+
     diff = add("diff", help="what changed in data, numbers, findings and settings")
     diff.add_argument("before", type=int, metavar="A")
     diff.add_argument("after", type=int, metavar="B")
