@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.bias.significance import LEVEL, enough, family_wise
 from tasks.contracts.prepared import Pixels
 
 GRID = 8  # tiles along each side
@@ -32,7 +33,8 @@ class Overlay:
     """The most suspicious tile of one class.
 
     `excess` is the agreement of edge directions in the tile, in [0, 2], less that of the third-best tile far away;
-    `ratio` their quotient; `p_value` is family-wise over classes and tiles; `strongest` orders the class's images.
+    `ratio` their quotient; `p_value` is family-wise over classes and tiles; `strongest` orders the class's images;
+    `excesses` are those of all tiles, (GRID, GRID).
     """
 
     label: int
@@ -42,11 +44,12 @@ class Overlay:
     ratio: float
     p_value: float
     strongest: NDArray[np.int64]
+    excesses: Floats
 
     @property
     def suspicious(self) -> bool:
         """Whether chance, and natural alignment, are both unlikely to explain it."""
-        return self.p_value <= 0.05 and self.excess >= MIN_EXCESS and self.ratio >= MIN_RATIO
+        return self.p_value <= LEVEL and self.excess >= MIN_EXCESS and self.ratio >= MIN_RATIO
 
 
 def place_of(tile: tuple[int, int]) -> str:
@@ -87,7 +90,7 @@ def find_overlays(
     counts = np.bincount(labels)
     scan = _Scan(directions, counts)
     excess, ratio = scan.scores(labels[None])
-    null = _null_maxima(scan, labels, permutations, rng)
+    null = _null_maxima(scan, labels, enough(permutations), rng)
     sums = scan.sums(labels[None])[0]
     found = []
     for label in np.flatnonzero(counts >= MIN_IMAGES):
@@ -105,8 +108,9 @@ def find_overlays(
                 tile=(tile // GRID, tile % GRID),
                 excess=value,
                 ratio=float(ratio[0, label, tile]),
-                p_value=float((1 + (null >= value).sum()) / (1 + permutations)),
+                p_value=family_wise(value, null),
                 strongest=members[np.argsort(-strength, kind="stable")],
+                excesses=excess[0, label].reshape(GRID, GRID),
             )
         )
     return sorted(found, key=lambda overlay: (-overlay.excess, overlay.label))

@@ -31,7 +31,10 @@ def test_the_planted_biases_are_found_and_nothing_else_is_called_an_overlay(ws: 
     assert len(overlays[0]["evidence"]) == 10
     assert all(path.startswith("d/") for path in overlays[0]["evidence"])
     others = {(one["check"], one["subject"]) for one in found if one["severity"] == "warn"} - {("fixed_overlay", "d")}
-    assert others == {("association", "source"), ("size_gives_class_away", "b")}
+    assert others == {("association", "source"), ("sharpness_gives_class_away", "d")}
+    assert [(one["check"], one["subject"]) for one in found if one["severity"] == "error"] == [
+        ("size_gives_class_away", "b")
+    ]
 
 
 def test_composition_and_imbalance_count_usable_images_only(ws: Workspace) -> None:
@@ -72,7 +75,7 @@ def test_test_and_promotion_pictures_are_never_looked_at(ws: Workspace) -> None:
     first = outputs(ws)
     checked = pd.read_parquet(ws.checked)
     held_out = checked["split"].isin(["test", "promotion"])
-    checked.loc[held_out, ["pixels", "width", "meta_source"]] = [-1, 7, "elsewhere"]
+    checked.loc[held_out, ["pixels", "width"]] = [-1, 7]  # metadata are: they may go with the split
     checked.to_parquet(ws.checked, index=False)
     step.run(ws, PARAMS, seed=0)
     assert outputs(ws) == first
