@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.05
-FAMILIES = ("label and attributes", "split and attributes", "trivial features", "fixed overlays")
-_FEWEST = 99  # permutations; below 20 for each family no finding could survive the correction
+FAMILIES = ("label and attributes", "split and attributes", "trivial features", "fixed overlays", "trivial models")
+_FEWEST = 99  # permutations; with fewer than 20 for each family no finding could survive the correction
 _ROUNDING = 1e-9  # equal statistics must compare as equal, however they were summed
 
 

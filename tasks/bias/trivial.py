@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tasks.bias.significance import FAMILIES, LEVEL
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.records import Finding, Statistic
 from tasks.evaluate.metrics import wilson
@@ -24,6 +26,8 @@ THUMBNAIL_PX = 16
 MIN_FALL = 0.1  # of the accuracy from train to val, beyond what the intervals allow
 MIN_IMAGES = 20
 _FOLDS = 5
+_RATES = 4  # two models, within train and from train to val
+_CORRECTION = f"Bonferroni over {_RATES} rates and {len(FAMILIES)} families; binomial, against the largest class"
 _SHRINKAGE = 100.0  # of the ridge, on standardised inputs: some hundred of them for sometimes few images
 
 Floats = NDArray[np.float64]
@@ -61,7 +65,7 @@ class Score:
         """Whether something is learned in train that does not hold in val."""
         if self.within.value is None or self.across.value is None:
             return False
-        learned = (self.within.low or 0.0) > self.majority_within
+        learned = _more_than_chance(self.within)
         apart = (self.within.low or 0.0) > (self.across.high or 1.0)
         return learned and apart and self.within.value - self.across.value >= MIN_FALL
 
@@ -76,11 +80,11 @@ def trivial_model(sees: str, train: Split, val: Split) -> Score:
         return Score(sees, _nothing(within, train, estimator), _nothing(across, val, "ridge classifier"), *majorities)
     inside = _nothing(within, train, estimator)
     if len(train.labels) >= MIN_IMAGES:
-        inside = _rate(within, _held_out_hits(train, folds), len(train.labels), estimator)
+        inside = _rate(within, _held_out_hits(train, folds), train, estimator)
     outside = _nothing(across, val, "ridge classifier, Wilson")
     if len(val.labels):
         hits = _hits(_fitted(train.inputs, train.labels), val.inputs, val.labels)
-        outside = _rate(across, hits, len(val.labels), "ridge classifier, Wilson")
+        outside = _rate(across, hits, val, "ridge classifier, Wilson")
     return Score(sees, inside, outside, *majorities)
 
 
@@ -102,7 +106,7 @@ def model_findings(scores: Sequence[Score]) -> list[Finding]:
             )
             remedy = "find what differs between the splits: another camera, source or treatment of the files"
             found.append(Finding("trivial_model_falls", "warn", "split", one.within, message, remedy))
-        if one.across.value is not None and (one.across.low or 0.0) > one.majority_across:
+        if one.across.value is not None and _more_than_chance(one.across):
             message = (
                 f"{one.sees} alone name the class of {one.across.value:.0%} of the validation images "
                 f"(largest class: {one.majority_across:.0%})"
@@ -129,9 +133,18 @@ def _hits(model: Pipeline, inputs: Floats, labels: Texts) -> int:
     return int((model.predict(inputs) == labels).sum())
 
 
-def _rate(name: str, hits: int, n: int, estimator: str) -> Statistic:
+def _rate(name: str, hits: int, split: Split, estimator: str) -> Statistic:
+    """With the p-value of so many hits if each image were named as surely as by always naming the largest class."""
+    n = len(split.labels)
     rate = wilson(name, hits, n)
-    return Statistic(name, rate.value, n, rate.low, rate.high, estimator=estimator)
+    p_value = min(1.0, _RATES * len(FAMILIES) * float(binom.sf(hits - 1, n, split.majority)))
+    return Statistic(
+        name, rate.value, n, rate.low, rate.high, estimator=estimator, p_value=p_value, correction=_CORRECTION
+    )
+
+
+def _more_than_chance(rate: Statistic) -> bool:
+    return rate.p_value is not None and rate.p_value <= LEVEL
 
 
 def _nothing(name: str, split: Split, estimator: str) -> Statistic:

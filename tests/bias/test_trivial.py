@@ -22,6 +22,7 @@ def test_a_trivial_model_learns_colour_and_nothing_else(blobs: Callable[..., np.
     assert (score.across.value, score.across.n, score.across.high) == (1.0, 40, 1.0)
     assert score.across.low == pytest.approx(40 / (40 + 1.959964**2))  # Wilson at 40 of 40
     assert score.majority_across == 0.5
+    assert score.across.p_value == pytest.approx(20 * 0.5**40)  # two models, two rates, five families
     assert not score.falls
     shuffled = np.random.default_rng(0).permutation(labels)
     chance = trivial_model("t", split_of(pixels, shuffled, slice(80)), split_of(pixels, shuffled, slice(80, None)))
@@ -57,7 +58,7 @@ def test_without_validation_images_it_is_not_measurable(blobs: Callable[..., np.
     assert (score.within.value, score.within.status) == (None, "too_small")
 
 
-def test_the_trivial_model_is_mentioned_only_where_it_beats_the_largest_class() -> None:
-    accuracy = Statistic("accuracy", 0.6, 100, 0.5, 0.7)
-    assert [one.severity for one in model_findings([Score("x", accuracy, accuracy, 0.25, 0.25)])] == ["info"]
-    assert model_findings([Score("x", accuracy, accuracy, 0.55, 0.55)]) == []
+def test_the_trivial_model_is_mentioned_only_where_it_is_more_than_chance() -> None:
+    sure, unsure = (Statistic("accuracy", 0.6, 100, 0.5, 0.7, p_value=p_value) for p_value in (0.05, 0.06))
+    assert [one.severity for one in model_findings([Score("x", sure, sure, 0.25, 0.25)])] == ["info"]
+    assert model_findings([Score("x", unsure, unsure, 0.55, 0.55)]) == []
