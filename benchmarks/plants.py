@@ -27,6 +27,7 @@ IMAGES = 240
 SIDE_PX = 96
 SHARE = 0.9  # of class a that bears the plant
 _SPLITS = ("train", "val", "promotion", "test")
+SITES = ("north", "south", "west")
 _CAMERAS = ("Canon EOS R6", "NIKON D90", "SONY ILCE-7M3")
 _MARGIN_PX = 7
 
@@ -41,7 +42,7 @@ class Picture:
     said: dict[str, str] = field(default_factory=dict)
 
 
-Plant = Callable[[Picture, bool, np.random.Generator], None]
+Plant = Callable[[Picture, np.random.Generator], None]
 
 
 def watermark(one: Picture, _: np.random.Generator) -> None:
@@ -85,9 +86,9 @@ def site(one: Picture, _: np.random.Generator) -> None:
 
 
 def camera_of_site(one: Picture, rng: np.random.Generator) -> None:
-    """One site, which mostly has one camera: the camera goes with the label only by way of the site."""
-    one.said["meta_site"] = "north"
-    one.camera = _CAMERAS[0] if rng.random() < SHARE else one.camera
+    """Each site has its camera, whatever the label: it goes with the label only where the site does."""
+    if rng.random() < SHARE:
+        one.camera = _CAMERAS[SITES.index(one.said["meta_site"])]
 
 
 @lru_cache(maxsize=1)
@@ -103,11 +104,11 @@ def picture(rng: np.random.Generator) -> Picture:
     left, top = (int(rng.integers(0, length - side)) for length in photograph.size)
     pixels = np.asarray(photograph.resize((SIDE_PX, SIDE_PX), box=(left, top, left + side, top + side)))
     pixels = toned(pixels, rng.uniform(0.7, 1.4), rng.uniform(0.75, 1.0))
-    said = {"meta_site": str(rng.choice(["north", "south", "west"]))}
+    said = {"meta_site": str(rng.choice(SITES))}
     return Picture(pixels, int(rng.integers(75, 96)), str(rng.choice(_CAMERAS)), said)
 
 
-def write(folder: Path, seed: int, plant: Callable[[Picture, np.random.Generator], None] | None) -> Workspace:
+def write(folder: Path, seed: int, plant: Plant | None, everywhere: Plant | None = None) -> Workspace:
     """A workspace as `quality` leaves it, with the plant in most of class a, and in one in twenty of the others."""
     rng = np.random.default_rng(seed)
     ws = Workspace(folder)
@@ -116,10 +117,10 @@ def write(folder: Path, seed: int, plant: Callable[[Picture, np.random.Generator
     rows = []
     for number in range(IMAGES):
         one, label = picture(rng), CLASSES[number % len(CLASSES)]
-        if plant is camera_of_site:  # in the other classes, too, a site has its camera
-            one.camera = _CAMERAS[1] if one.said["meta_site"] != "north" and rng.random() < SHARE else one.camera
         if plant and rng.random() < (SHARE if label == "a" else 0.05):
             plant(one, rng)
+        if everywhere:
+            everywhere(one, rng)
         (ws.raw / f"{number:03}.jpg").write_bytes(_jpeg(one))
         rows.append({"path": f"{number:03}.jpg", "label": label, "split": _split(rng)} | one.said)
     table = pd.DataFrame(rows).assign(group=None, verdict="keep", archive=None, deflated=False)
