@@ -23,12 +23,13 @@ from tasks.quality.reading import Caps
 from tasks.quality.scan import scan
 
 CLASSES = ("a", "b", "c")
-IMAGES = 240
+IMAGES = 360
 SIDE_PX = 96
 SHARE = 0.9  # of class a that bears the plant
 _SPLITS = ("train", "val", "promotion", "test")
 SITES = ("north", "south", "west")
 _CAMERAS = ("Canon EOS R6", "NIKON D90", "SONY ILCE-7M3")
+_OWN_CAMERA = 0.8  # of the images of a site; the others have any
 _MARGIN_PX = 7
 
 
@@ -87,7 +88,7 @@ def site(one: Picture, _: np.random.Generator) -> None:
 
 def camera_of_site(one: Picture, rng: np.random.Generator) -> None:
     """Each site has its camera, whatever the label: it goes with the label only where the site does."""
-    if rng.random() < SHARE:
+    if rng.random() < _OWN_CAMERA:
         one.camera = _CAMERAS[SITES.index(one.said["meta_site"])]
 
 

@@ -129,6 +129,8 @@ def _following(given: Given, one: Statistic, what: str) -> Finding:
         f"{given.attribute} goes with the {what} (V {one.value:.2f}) as it follows {given.confounder}: "
         f"within one {given.confounder} nothing is left ({left})"
     )
+    if not given.apart:
+        message += f"; nor of {given.confounder} within one {given.attribute}: these images cannot tell them apart"
     remedy = f"mend {given.confounder} first, and look again"
     return Finding("follows_another", "info", given.attribute, statistic, message, remedy)
 

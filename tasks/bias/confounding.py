@@ -6,7 +6,7 @@ generalised Cochran-Mantel-Haenszel idea (Mantel and Haenszel, 1959) without its
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,8 @@ _MOST_CELLS = 100_000
 class Given:
     """What is left of an attribute's association with the label within the levels of a confounder.
 
-    `value` is Cramer's V pooled over the strata, None where the attribute never varies within one.
+    `value` is Cramer's V pooled over the strata, None where the attribute never varies within one. `apart` is false
+    where nothing is left of the confounder's association either, given the attribute: which leads cannot be told.
     """
 
     attribute: str
@@ -33,6 +34,7 @@ class Given:
     value: float | None
     n: int
     p_value: float
+    apart: bool = True
 
     def statistic(self, what: str) -> Statistic:
         """As a statistic; `what` is the label or the split."""
@@ -76,7 +78,8 @@ def followers(tests: Sequence[Given], strength: Mapping[str, float]) -> list[Giv
         behind = not mutual or rank[confounder] < rank[attribute]
         if behind and attribute not in leader and attribute not in _above(confounder, leader):
             leader[attribute] = confounder
-    return [vanishing[pair] for pair in sorted(leader.items(), key=lambda pair: rank[pair[0]])]
+    ordered = sorted(leader.items(), key=lambda pair: rank[pair[0]])
+    return [replace(vanishing[pair], apart=pair[::-1] not in vanishing) for pair in ordered]
 
 
 def _vanishes(one: Given, alone: float) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from tasks.bias.significance import LEVEL, enough, family_wise
 from tasks.contracts.prepared import Pixels
@@ -139,10 +140,12 @@ class _Scan:
 
     def sums(self, labellings: NDArray[np.int64]) -> Floats:
         """Directions summed over each class: (B, n) -> (B, K, tiles, pixels * 2)."""
-        blocks, images = labellings.shape
-        member = (labellings[:, None] == np.arange(len(self.counts))[:, None]).astype(np.float32)
-        flat = member.reshape(-1, images) @ self.directions.reshape(images, -1)
-        sums: Floats = flat.reshape(blocks, len(self.counts), *self.directions.shape[1:]).astype(np.float64)
+        (blocks, images), classes = labellings.shape, len(self.counts)
+        rows = (labellings + classes * np.arange(blocks)[:, None]).ravel()
+        ones = np.ones(len(rows), np.float32)
+        member = csr_array((ones, (rows, np.tile(np.arange(images), blocks))), shape=(blocks * classes, images))
+        flat = member @ self.directions.reshape(images, -1)  # dense, it would take the longer the more classes
+        sums: Floats = flat.reshape(blocks, classes, *self.directions.shape[1:]).astype(np.float64)
         return sums
 
     def scores(self, labellings: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -50,6 +50,7 @@ def test_of_two_that_cannot_be_told_apart_the_stronger_leads() -> None:
     tests = given_each_other(codes(rng, site, 3, 0.9), {"a": site, "b": 2 - site}, {"a": 0.8, "b": 0.9}, rng)
     (found,) = followers(tests, {"a": 0.8, "b": 0.9})
     assert (found.attribute, found.confounder, found.value) == ("a", "b", None)
+    assert not found.apart
     assert found.statistic("label").status == "not_measurable"
 
 
