@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.bias.association import levels
+from tasks.bias.metadata import CAMERA
 from tasks.bias.overlay import GRID
-from tasks.contracts.records import Mitigation
+from tasks.contracts.records import Finding, Mitigation
 
 _MOST_WEIGHT = 10.0  # of one image beside the mean: a cell of a single image is not to decide everything
 _FRAME = 1 / 8  # of the side, that a border may take
@@ -58,6 +59,33 @@ class Shortcut:
     kind: str
     label: str
     tile: tuple[int, int] | None = None
+
+
+def mitigations_of(
+    train: pd.DataFrame, findings: Sequence[Finding], shortcuts: Sequence[Shortcut], wanted: Sequence[str]
+) -> tuple[Mitigation, ...]:
+    """What is done against what was found, of the kinds that a person wants; images are weighed by one column only.
+
+    That is the first whose values the classes share: the strongest, or what the others follow.
+    """
+    columns = [one.subject for one in findings if one.check == "association"] if "association" in wanted else []
+    weighed = (against_association(train["label"], train[column_of(train, name)], name) for name in columns)
+    first = next(filter(None, weighed), None)
+    return (*filter(None, [first]), *against_shortcuts([one for one in shortcuts if one.kind in wanted]))
+
+
+def weights_of(usable: pd.DataFrame, train: pd.DataFrame, mitigations: Sequence[Mitigation]) -> pd.DataFrame:
+    """A weight for each image: ones, but for training images that are weighed anew."""
+    weights = pd.Series(1.0, index=sorted(set(usable["sha256"])))
+    for one in (one for one in mitigations if one.means == "reweighing"):
+        anew = reweighed(train["label"], train[column_of(train, one.subject)])
+        weights.update(pd.Series(anew, index=train["sha256"].to_numpy()).groupby(level=0).mean())
+    return pd.DataFrame({"sha256": weights.index, "weight": weights.to_numpy()})
+
+
+def column_of(table: pd.DataFrame, attribute: str) -> str:
+    """The column of the table that reports call `attribute`."""
+    return "camera" if attribute == CAMERA else f"meta_{attribute}" if f"meta_{attribute}" in table else attribute
 
 
 def against_shortcuts(found: Sequence[Shortcut]) -> list[Mitigation]:

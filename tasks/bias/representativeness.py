@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 from scipy.stats import chi2
 
-from tasks.bias.association import holm
 from tasks.bias.attributes import as_text
+from tasks.bias.significance import holm
 from tasks.contracts.params import ReferenceParams
 from tasks.contracts.records import Finding, Section, Severity, Statistic
 from tasks.evaluate.metrics import wilson

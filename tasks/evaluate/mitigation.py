@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.bias.association import levels
+from tasks.bias.mitigation import column_of
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.records import Finding, Section, Severity, Statistic
 from tasks.evaluate.comparison import Right, accuracy_difference
@@ -103,8 +104,8 @@ def _on_cells(name: str, pair: Pair, trial: Trial, column: str) -> list[Statisti
 
 def _cells(trial: Trial, column: str) -> list[Ints]:
     """The places of the images of each class and value of a column, where there are enough."""
-    name = column if column in ("group", "camera") else f"meta_{column}"
-    places = pd.Series(np.arange(len(trial.targets))).groupby([trial.targets, levels(trial.rows[name])[0]])
+    values = levels(trial.rows[column_of(trial.rows, column)])[0]
+    places = pd.Series(np.arange(len(trial.targets))).groupby([trial.targets, values])
     return [part.to_numpy(np.int64) for _, part in places if len(part) >= _LEAST]
 
 
