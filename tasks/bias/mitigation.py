@@ -106,21 +106,19 @@ def hide(tile: tuple[int, int]) -> Transform:
 
 
 def against_association(labels: "pd.Series[str]", values: "pd.Series[Any]", column: str) -> Mitigation | None:
-    """Reweighing by a column that the label goes with; None where no value is shared by two classes.
+    """Reweighing by a column that the label goes with; None where no weights can tell them apart.
 
-    Such a column cannot be told from the label by any weights: only other images help.
+    That is where each class has one value only: only other images help.
     """
-    codes, problem = levels(values)
-    if problem or not (pd.crosstab(labels, codes) > 0).sum().gt(1).any():
-        return None
-    return Mitigation("association", column, "reweighing", ())
+    even = levels(values)[1] or np.allclose(reweighed(labels, values), 1.0)
+    return None if even else Mitigation("association", column, "reweighing", ())
 
 
 def reweighed(labels: "pd.Series[str]", values: "pd.Series[Any]") -> NDArray[np.float64]:
-    """Weights under which label and value are independent, with mean 1: P(label) P(value) / P(label, value).
+    """Weights under which label and value are independent: P(label) P(value) / P(label, value), at most _MOST_WEIGHT.
 
-    F. Kamiran and T. Calders, "Data preprocessing techniques for classification without discrimination", 2012; at
-    most _MOST_WEIGHT.
+    F. Kamiran and T. Calders, "Data preprocessing techniques for classification without discrimination", 2012. The
+    mean over each class is 1, so that none counts for less where it has no image of some value.
     """
     label = np.unique(labels.to_numpy(dtype=str), return_inverse=True)[1]
     value = levels(values)[0]
@@ -128,5 +126,5 @@ def reweighed(labels: "pd.Series[str]", values: "pd.Series[Any]") -> NDArray[np.
     np.add.at(cells, (label, value), 1)
     expected = cells.sum(1, keepdims=True) * cells.sum(0, keepdims=True) / len(label)
     weights = np.minimum(_MOST_WEIGHT, (expected / np.maximum(cells, 1))[label, value])
-    result: NDArray[np.float64] = weights / weights.mean()
+    result: NDArray[np.float64] = weights / (np.bincount(label, weights) / np.bincount(label))[label]
     return result
