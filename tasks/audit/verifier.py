@@ -52,23 +52,23 @@ def line_of(document: dict[str, Any], digest: str) -> bytes:
     return canonical({**document["entry"], "document": name, "sha256": digest})
 
 
-def marks(raw: Path) -> Iterator[tuple[str, str]]:
-    """Each file below a folder with a hash of its name and bytes together, which tells nobody the name."""
+def marks(raw: Path) -> Iterator[tuple[str, str, str]]:
+    """Each file below a folder, the hash of its bytes, and one of name and bytes, which tells nobody the name."""
     for folder, _, names in os.walk(raw):
         for path in (Path(folder, name) for name in names if not (name[0] == "." and name.endswith(".part"))):
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             place = path.relative_to(raw).as_posix()
-            yield place, sha256(os.fsencode(place) + b"\0" + content.encode())
+            yield place, content, sha256(os.fsencode(place) + b"\0" + content.encode())
 
 
 def check(root: Path, head: str = "", key: Path | None = None) -> Verdict:
     """Everything in the workspace that its audits pin; a receipt and a public key's file where they are given."""
     found, audits = Verdict(), root / AUDITS
     check_chain(audits, found)
-    number, _, digest = head.partition(":")
-    if head and not (number.isdecimal() and found.heads[int(number) - 1 : int(number)] == [digest]):
-        found.problems.append(f"{LEDGER}: has not the entry {number} of the receipt; it was cut or rewritten")
+    if head and head not in {f"{number}:{digest}" for number, digest in enumerate(found.heads, 1)}:
+        problem = f"has not the entry {head.partition(':')[0]} of the receipt; it was cut or rewritten"
+        found.problems.append(f"{LEDGER}: {problem}")
     if key or (audits / SIGNATURE).is_file():
         _check_signature(audits / SIGNATURE, found, key)
     if latest := [entry for entry in found.entries if entry["kind"] == "audit"][-1:]:
@@ -122,7 +122,7 @@ def _check_data(root: Path, entry: dict[str, Any], found: Verdict) -> None:
                 found.absent.append(place)
             elif sha256((root / place).read_bytes()) != digest:
                 found.problems.append(f"{place}: has other bytes than {audit} rests on")
-        seen = dict(marks(raw))
+        seen = {place: mark for place, _, mark in marks(raw)}
     except MALFORMED as error:
         found.problems.append(f"what {audit} rests on cannot be read ({type(error).__name__})")
         return
