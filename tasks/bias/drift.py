@@ -35,7 +35,6 @@ MEASURES = (
     "jpeg_quality",
 )
 _TRAITS = ("label", "format", "mode")  # beside the attributes
-_TRAIT_ROWS = 1  # images of a value of these, and of a label: what is told is a distance, never their number
 
 Bools = NDArray[np.bool_]
 
@@ -48,19 +47,22 @@ class _Pair(NamedTuple):
     second: str
 
 
-def split_drift(images: pd.DataFrame, small: int, rng: np.random.Generator) -> tuple[Section, list[Finding]]:
+def split_drift(
+    images: pd.DataFrame, levels: Sequence[Levels], rng: np.random.Generator
+) -> tuple[Section, list[Finding]]:
     """Whether train differs from each other split in classes, attributes and measures.
 
-    One image stands for all that belong together (a person, copies): they share a split, so they are one draw of it.
-    The declared group is no attribute here, for a split never holds a part of one.
+    `levels` are those of the `images`. One image stands for all that belong together (a person, copies): they share a
+    split, so they are one draw of it. The declared group is no attribute here, for no split holds a part of one.
     """
-    alone = images.assign(component=images["component"] if "component" in images else images["sha256"])
-    alone = alone.drop_duplicates("component").drop(columns=[GROUP], errors="ignore").reset_index(drop=True)
-    split = alone["split"].to_numpy(dtype=object)
+    component = images["component"] if "component" in images else images["sha256"]
+    first = ~component.duplicated().to_numpy()
+    alone, split = images[first], images["split"].to_numpy(dtype=object)[first]
+    own = [one.of(first) for one in levels if one.name != GROUP]
     pairs = [
         _Pair(Sets(split == "train", split == other), "train", other) for other in SPLITS[1:] if (split == other).any()
     ]
-    return _compare(alone, pairs, small, rng, (SPLIT_NAME, SPLIT_QUESTION, "split_drift"))
+    return _compare(alone, own, pairs, rng, (SPLIT_NAME, SPLIT_QUESTION, "split_drift"))
 
 
 def drift(before: pd.DataFrame, after: pd.DataFrame, small: int = 5, seed: int = 0) -> tuple[Section, list[Finding]]:
@@ -82,7 +84,8 @@ def drift(before: pd.DataFrame, after: pd.DataFrame, small: int = 5, seed: int =
         if (kind == other).any()
     ]
     rng = np.random.default_rng([seed, 0])
-    section, found = _compare(every, pairs, small, rng, (VERSION_NAME, VERSION_QUESTION, "version_drift"))
+    levels, _ = examine(columns_of(every), (), small, np.ones(len(every), bool))
+    section, found = _compare(every, levels, pairs, rng, (VERSION_NAME, VERSION_QUESTION, "version_drift"))
     only = sorted({*old.columns, *new.columns} - set(shared))
     lost = [
         Statistic(name, None, len(new), status="not_measurable", estimator="not measured: a column of one version only")
@@ -104,11 +107,17 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, gone: pd.DataFrame) -> list[S
 
 
 def _compare(
-    images: pd.DataFrame, pairs: Sequence[_Pair], small: int, rng: np.random.Generator, words: tuple[str, str, str]
+    images: pd.DataFrame,
+    levels: Sequence[Levels],
+    pairs: Sequence[_Pair],
+    rng: np.random.Generator,
+    words: tuple[str, str, str],
 ) -> tuple[Section, list[Finding]]:
     """All traits for all pairs of sets, the largest distance first; `words`: name, question, check."""
     name, question, check = words
-    levels = [*_levels(images[[t for t in _TRAITS if t in images]], _TRAIT_ROWS), *_levels(columns_of(images), small)]
+    traits = images[[trait for trait in _TRAITS if trait in images]]
+    # what is told of a value is a distance, never a number of images: none of these is too small
+    levels = [*examine(traits, (), 1, np.ones(len(images), bool))[0], *levels]
     measured = []
     for pair in pairs:
         title = f"{pair.second} against {pair.first}"
@@ -122,10 +131,6 @@ def _compare(
         nothing = "not measured: there are no two sets of images to compare"
         statistics = [Statistic(name, None, len(images), status="not_measurable", estimator=nothing)]
     return Section(name, question, tuple(statistics)), _findings(statistics, check)
-
-
-def _levels(columns: pd.DataFrame, small: int) -> tuple[Levels, ...]:
-    return examine(columns, (), small, np.ones(len(columns), bool))[0]
 
 
 def _findings(statistics: Sequence[Statistic], check: str) -> list[Finding]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 
+from tasks.bias.attributes import columns_of, examine
 from tasks.bias.drift import drift, split_drift
 from tasks.contracts.records import SPLITS
 
@@ -23,7 +24,8 @@ def images(n: int, seed: int = 0) -> pd.DataFrame:
 
 
 def look(table: pd.DataFrame):
-    return split_drift(table, 5, np.random.default_rng(0))
+    levels, _ = examine(columns_of(table), (), 5, np.ones(len(table), bool))
+    return split_drift(table, levels, np.random.default_rng(0))
 
 
 def test_splits_that_are_alike_give_no_finding():
