@@ -10,7 +10,7 @@ from tasks.bias.pictures import look_at_pictures
 from tasks.bias.who import who_is_in_the_data
 from tasks.contracts import samples
 from tasks.contracts.errors import BadData
-from tasks.contracts.files import write_record, write_table
+from tasks.contracts.files import read_table, write_record, write_table
 from tasks.contracts.params import BiasParams
 from tasks.contracts.prepared import open_checked
 from tasks.contracts.progress import doing
@@ -34,11 +34,13 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
     sizes = representation.split_sizes(usable, classes)
     imbalance = representation.imbalance_ratio(sizes)
     rngs = [np.random.default_rng([seed, stream]) for stream in (_METADATA, _PICTURES, _WHO)]
+    with doing("looking at who is in the data"):
+        labelled, suspects = checked[checked["label"].notna()], read_table(ws.label_errors)["sha256"]
+        who = who_is_in_the_data(labelled, suspects, params, rngs[2])
     with doing("looking for what gives the label away"):
         metadata = look_at_metadata(usable, params.permutations, rngs[0])
         pictures = look_at_pictures(pixels, usable, params.permutations, rngs[1])
-    who = who_is_in_the_data(usable, params, rngs[2])
-    found = (*representation.findings(sizes), *who.findings, *metadata.findings, *pictures.findings)
+    found = (*representation.findings(sizes), *metadata.findings, *pictures.findings, *who.findings)
     train = usable[usable["split"] == "train"]
     mitigations = mitigations_of(train, found, pictures.shortcuts, params.mitigate)
     report = BiasReport(

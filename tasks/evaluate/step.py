@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.backbone.weights import backbone_ref
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.params import EvaluateParams
 from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.records import read_json
+from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import HeldOut, Metrics, evaluate, flat, select_test
+from tasks.evaluate.inherited import Images, inherited_bias
 from tasks.evaluate.metrics import Floats
 from tasks.evaluate.mitigation import Trial, compared
 from tasks.evaluate.outcomes import outcomes
@@ -41,11 +44,12 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     scratch = _probabilities(ws.scratch, pixels, split)
     report = evaluate(split, candidate, scratch, params.resamples, seed)
     sections, found = outcomes(split, candidate, params, np.random.default_rng([seed, _OUTCOMES]))
-    report = replace(report, sections=sections, findings=(*report.findings, *found))
+    train = Images(usable(checked, "train"), prepared)
+    brought, more = inherited_bias(ws, backbone_ref(model["backbone"]), train, params, seed)
+    report = replace(report, sections=(*sections, brought), findings=(*report.findings, *found, *more))
     if (ws.candidate / UNMITIGATED).is_dir():
-        section, findings = compared(
-            _trial(ws, split, pixels, params.resamples, seed), read_json(ws.bias)["mitigations"]
-        )
+        trial = _trial(ws, split, pixels, params.resamples, seed)
+        section, findings = compared(trial, read_json(ws.bias)["mitigations"])
         report = replace(report, sections=(*report.sections, section), findings=(*report.findings, *findings))
     metrics = flat(report)
     with replacing(ws.plots) as folder:
