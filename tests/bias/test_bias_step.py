@@ -154,3 +154,18 @@ def test_the_camera_of_the_exif_block_is_an_attribute(ws: Workspace) -> None:
     checked.to_parquet(ws.checked, index=False)
     found = [one for one in report(ws)["findings"] if one["check"] in ("association", "follows_another")]
     assert ("association", "EXIF camera") in [(one["check"], one["subject"]) for one in found]
+
+
+@pytest.mark.parametrize("left", ["no picture", "one class", "equal pictures"])
+def test_where_there_is_nothing_to_compare_nothing_is_claimed(ws: Workspace, left: str) -> None:
+    checked = pd.read_parquet(ws.checked)
+    if left == "no picture":
+        checked["pixels_crc32"] = None
+    elif left == "one class":
+        checked["label"] = "a"
+    else:
+        checked = checked.assign(width=480, pixels_crc32=checked["pixels_crc32"][0], sha256=checked["sha256"][0])
+    checked.to_parquet(ws.checked, index=False)
+    said = report(ws)
+    assert [one["value"] for one in said["shortcuts"]] == [None] * len(said["shortcuts"])
+    assert not [one for one in said["findings"] if one["check"].endswith("gives_class_away")]
