@@ -109,19 +109,28 @@ def picture(rng: np.random.Generator) -> Picture:
     return Picture(pixels, int(rng.integers(75, 96)), str(rng.choice(_CAMERAS)), said)
 
 
-def write(folder: Path, seed: int, plant: Plant | None, everywhere: Plant | None = None) -> Workspace:
-    """A workspace as `quality` leaves it, with the plant in most of class a, and in one in twenty of the others."""
+@dataclass(frozen=True)
+class Recipe:
+    """What class a has and one in twenty of the others, what every image has, and how many images there are."""
+
+    plant: Plant | None = None
+    everywhere: Plant | None = None
+    images: int = IMAGES
+
+
+def write(folder: Path, seed: int, recipe: Recipe) -> Workspace:
+    """A workspace as `quality` leaves it, made from the recipe."""
     rng = np.random.default_rng(seed)
     ws = Workspace(folder)
     ws.raw.mkdir(parents=True)
     ws.reports.mkdir()
     rows = []
-    for number in range(IMAGES):
+    for number in range(recipe.images):
         one, label = picture(rng), CLASSES[number % len(CLASSES)]
-        if plant and rng.random() < (SHARE if label == "a" else 0.05):
-            plant(one, rng)
-        if everywhere:
-            everywhere(one, rng)
+        if recipe.plant and rng.random() < (SHARE if label == "a" else 0.05):
+            recipe.plant(one, rng)
+        if recipe.everywhere:
+            recipe.everywhere(one, rng)
         (ws.raw / f"{number:03}.jpg").write_bytes(_jpeg(one))
         rows.append({"path": f"{number:03}.jpg", "label": label, "split": _split(rng)} | one.said)
     table = pd.DataFrame(rows).assign(group=None, verdict="keep", archive=None, deflated=False)

@@ -127,7 +127,7 @@ def _following(given: Given, one: Statistic, what: str) -> Finding:
     left = f"V {given.value:.2f}, p {given.p_value:.3f}" if given.value is not None else "it never varies there"
     message = (
         f"{given.attribute} goes with the {what} (V {one.value:.2f}) as it follows {given.confounder}: "
-        f"within one {given.confounder} nothing is left ({left})"
+        f"within one {given.confounder} no more than chance is left ({left})"
     )
     if not given.apart:
         message += f"; nor of {given.confounder} within one {given.attribute}: these images cannot tell them apart"

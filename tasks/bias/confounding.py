@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tasks.bias.significance import LEVEL
 from tasks.bias.tables import Codes, Floats, merged
 from tasks.contracts.records import Statistic
 
 MOST_IMAGES = 20_000  # of which the first are taken: the tests cost time
 MOST_CONFOUNDERS = 5  # the strongest attributes; each other one is tested given each of these
-ROUNDS = 99
+ROUNDS = 199
+SURE = 0.01  # an association of its own is claimed from here on: many pairs are tested
 _MOST_LEVELS = 20  # of a confounder: what has more names persons or videos, of which all else is a property
 _MOST_CELLS = 100_000
 
@@ -25,13 +25,15 @@ _MOST_CELLS = 100_000
 class Given:
     """What is left of an attribute's association with the label within the levels of a confounder.
 
-    `value` is Cramer's V pooled over the strata, None where the attribute never varies within one. `apart` is false
-    where nothing is left of the confounder's association either, given the attribute: which leads cannot be told.
+    `value` is Cramer's V pooled over the strata, None where the attribute never varies within one; from `seen` on it
+    would have been called more than chance. `apart` is false where nothing is left of the confounder's association
+    either, given the attribute: which leads cannot be told.
     """
 
     attribute: str
     confounder: str
     value: float | None
+    seen: float
     n: int
     p_value: float
     apart: bool = True
@@ -42,7 +44,7 @@ class Given:
         if self.value is None:
             why = f"not measured: {self.attribute} never varies within one {self.confounder}"
             return Statistic(name, None, self.n, status="not_measurable", estimator=why)
-        how = f"pooled over the levels of {self.confounder}; labels permuted within them"
+        how = f"pooled over the levels of {self.confounder}; permuted within them; {self.seen:.2f} would have been seen"
         return Statistic(name, self.value, self.n, estimator=how, p_value=self.p_value, correction="none")
 
 
@@ -83,8 +85,8 @@ def followers(tests: Sequence[Given], strength: Mapping[str, float]) -> list[Giv
 
 
 def _vanishes(one: Given, alone: float) -> bool:
-    """Neither more than chance, nor merely too few images to tell: at most half of what it is alone is left."""
-    return one.value is None or (one.p_value > LEVEL and one.value <= alone / 2)
+    """No more than chance is left, and it is not only too few images to tell: what it is alone would have been seen."""
+    return one.value is None or (one.p_value > SURE and one.seen < alone)
 
 
 def _above(name: str, leader: Mapping[str, str]) -> set[str]:
@@ -98,20 +100,25 @@ def _above(name: str, leader: Mapping[str, str]) -> set[str]:
 
 def _within(
     labels: Codes, strata: Codes, attributes: Sequence[Codes], rng: np.random.Generator
-) -> list[tuple[float | None, int, float]]:
-    """V, images and p-value of each attribute within the strata; in every round all meet the same permutation."""
+) -> list[tuple[float | None, float, int, float]]:
+    """Of each attribute within the strata: V, the V that is seen, images and p-value.
+
+    In every round all attributes meet the same permutation.
+    """
     order = np.lexsort([*attributes, labels, strata])  # equal data in another order of rows get equal draws
     labels, strata = labels[order], strata[order]
     pieces = [_Pieces(labels, strata, one[order]) for one in attributes]
-    observed = [piece.statistic(labels) for piece in pieces]
-    beyond = np.zeros(len(pieces))
-    for _ in range(ROUNDS):
+    null = np.empty((ROUNDS, len(pieces)))
+    for drawn in null:
         shuffled = labels[np.argsort(strata + rng.random(len(strata)))]  # a stratum keeps its place: its labels move
-        beyond += [piece.statistic(shuffled) >= one * (1 - 1e-9) for piece, one in zip(pieces, observed, strict=True)]
-    return [
-        (piece.strength(one), len(labels), float((1 + more) / (1 + ROUNDS)))
-        for piece, one, more in zip(pieces, observed, beyond, strict=True)
-    ]
+        drawn[:] = [piece.statistic(shuffled) for piece in pieces]
+    out = []
+    for piece, chance in zip(pieces, null.T, strict=True):
+        observed = piece.statistic(labels)
+        p_value = float((1 + (chance >= observed * (1 - 1e-9)).sum()) / (1 + ROUNDS))
+        seen = piece.strength(float(np.quantile(chance, 1 - SURE, method="higher")))
+        out.append((piece.strength(observed), seen or 0.0, len(labels), p_value))
+    return out
 
 
 class _Pieces:

@@ -52,7 +52,7 @@ def trivial_features(images: pd.DataFrame, pixels: Pixels) -> dict[str, Floats]:
     rows = images["pixels"].to_numpy(np.int64)
     pieces = [_of_the_pictures(pixels, rows[at : at + _AT_ONCE]) for at in range(0, len(rows), _AT_ONCE)]
     table |= {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]} if pieces else {}
-    return {name: values for name, values in table.items() if np.ptp(values) > 0}
+    return {name: values for name, values in table.items() if len(values) and np.ptp(values) > 0}
 
 
 def kind_of(feature: str) -> Kind:

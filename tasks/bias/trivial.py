@@ -76,7 +76,7 @@ def trivial_model(sees: str, train: Split, val: Split) -> Score:
     majorities = (train.majority, val.majority)
     estimator = f"ridge classifier, {_FOLDS} folds that keep groups together, Wilson"
     folds = min(_FOLDS, len(np.unique(train.groups)))
-    if len(np.unique(train.labels)) < 2 or folds < 2:
+    if len(np.unique(train.labels)) < 2 or folds < 2 or not train.inputs.shape[1]:
         return Score(sees, _nothing(within, train, estimator), _nothing(across, val, "ridge classifier"), *majorities)
     inside = _nothing(within, train, estimator)
     if len(train.labels) >= MIN_IMAGES:
