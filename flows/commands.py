@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tasks.contracts.errors import BadUsage, GateRefused, one_line
+from tasks.contracts.text import json_text, visible
 from tasks.contracts.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -292,9 +293,9 @@ def _conclude(ws: Workspace, outcomes: list[dict[str, Any]], version: "Version |
 
 
 def _dump(data: Any) -> int:
-    return _print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    return _print(json_text(json.dumps(data, indent=2, ensure_ascii=False, default=str)))
 
 
 def _print(text: str) -> int:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text).replace("\r", " ") + "\n")  # no name may steer the terminal
     return 0
