@@ -11,9 +11,9 @@ from tasks.contracts.text import visible
 # OWASP, "CSV Injection"; the last four are the full-width forms that some spreadsheets take for the first.
 _FORMULA = "[=+\\-@\uff1d\uff0b\uff0d\uff20]"
 _UNSEEN = "[\ufeff\u200b-\u200f\u2060\ufffd]*"  # what a reader may drop in front of it
-_STARTS = re.compile(f"{_UNSEEN}({_FORMULA}|[\t\r\n])")
+_STARTS = re.compile(f"{_UNSEEN}({_FORMULA}|[\t\n])")
 # Where a program takes semicolons, tabs or line ends for the end of a cell, what follows one is a start too.
-_STARTS_AFTER = re.compile(f'([;\t\r\n]"?)(?=[\\s"\']*{_UNSEEN}{_FORMULA})')
+_STARTS_AFTER = re.compile(f'([;\t\n]"?)(?=[\\s"\']*{_UNSEEN}{_FORMULA})')
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -30,5 +30,6 @@ def csv_safe(text: str) -> str:
     """`text` as a CSV cell that no spreadsheet runs: a formula gets an apostrophe in front; numbers stay."""
     if _NUMBER.fullmatch(text):
         return text
-    inert = _STARTS_AFTER.sub(r"\1'", visible(text))
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")  # a bare return would end the row: csv does not quote it
+    inert = _STARTS_AFTER.sub(r"\1'", visible(lines))
     return f"'{inert}" if _STARTS.match(inert) else inert

@@ -37,6 +37,7 @@ _PLAIN: dict[Any, Schema] = {
 }
 # A number without these is no evidence, so they may not be left to a default as other fields may.
 _NEEDED = {"Statistic": {"name", "value", "n", "status", "estimator"}}
+_OPTIONAL = {"EvaluationReport": {"mistakes"}}  # an audit's document names no file, so it leaves them out
 _LIMITS: dict[tuple[str, str], Schema] = {
     ("Statistic", "n"): {"minimum": 0},
     ("Statistic", "estimator"): {"minLength": 1},
@@ -101,19 +102,21 @@ def _define(record: type, found: dict[str, Schema]) -> None:
     if record.__name__ in found:
         return
     found[record.__name__] = {}  # the place is taken, should a record hold itself
-    hints, words, needed = get_type_hints(record), described(record), _NEEDED.get(record.__name__, set())
+    hints, words = get_type_hints(record), described(record)
+    needed = {field.name for field in fields(record) if _is_bare(field)}
+    needed = (needed | _NEEDED.get(record.__name__, set())) - _OPTIONAL.get(record.__name__, set())
     properties: Schema = {}
     for field in fields(record):
         own = {**_of(hints[field.name], found), **_LIMITS.get((record.__name__, field.name), {})}
         if field.name in ("report", "schema_version"):
             own = {"const": field.default}
-            needed = needed | {field.name}
+            needed |= {field.name}
         properties[field.name] = {"description": words[field.name], **own}
     found[record.__name__] = {
         "description": " ".join(inspect.cleandoc(record.__doc__ or "").split()),
         "type": "object",
         "additionalProperties": False,
-        "required": [field.name for field in fields(record) if field.name in needed or _is_bare(field)],
+        "required": [field.name for field in fields(record) if field.name in needed],
         "properties": properties,
         **_RULES.get(record.__name__, {}),
     }
@@ -156,22 +159,32 @@ def _is_bare(field: "Field[Any]") -> bool:
 
 
 def _comments(record: type) -> dict[str, str]:
-    """The comments that stand behind the fields of a dataclass."""
+    """The comment behind each field of a dataclass, or those on the lines right above it."""
     source = textwrap.dedent(inspect.getsource(record))
-    behind = dict(_comment_lines(source))
+    said = dict(_comment_lines(source))
     body = ast.parse(source).body[0]
-    lines = {
-        node.target.id: node.end_lineno
-        for node in ast.walk(body)
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
-    return {name: behind[line] for name, line in lines.items() if line in behind}
+    found: dict[str, str] = {}
+    for node in ast.iter_child_nodes(body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            words = said.get((node.end_lineno or 0, True)) or _above(node.lineno, said)
+            found |= {node.target.id: words} if words else {}
+    return found
 
 
-def _comment_lines(source: str) -> Iterator[tuple[int | None, str]]:
+def _above(line: int, said: dict[tuple[int, bool], str]) -> str:
+    """The block of comments that ends before a line."""
+    words: list[str] = []
+    while (line := line - 1, False) in said:
+        words.insert(0, said[line, False])
+    return " ".join(words)
+
+
+def _comment_lines(source: str) -> Iterator[tuple[tuple[int, bool], str]]:
+    """((line, does code stand before it), words) of each comment."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string.lstrip("# ")
+            before = token.line[: token.start[1]]
+            yield (token.start[0], bool(before.strip())), token.string.lstrip("# ")
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_case_42_ten_thousand_classes(ws):
 
 
 @pytest.mark.parametrize(
-    "text", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t1", "\r1", "\n1", "\uff1d1+1", "-", "+a", "\u200b=1"]
+    "text", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t1", "\n1", "\uff1d1+1", "-", "+a", "\u200b=1"]
 )
 def test_case_44_a_formula_gets_an_apostrophe(text):
     assert csv_safe(text) == f"'{text}"
@@ -145,6 +145,8 @@ def test_case_44_a_formula_gets_an_apostrophe(text):
         ("a\t =1", "a\t' =1"),
         (';"=1', ";\"'=1"),
         ("\n=1", "'\n'=1"),
+        ("\r1", "'\n1"),
+        ("a\r\nb\rc", "a\nb\nc"),
         ("a\x00\ud800", "a\ufffd\ufffd"),
         ("\x00=1", "'\ufffd=1"),
     ],

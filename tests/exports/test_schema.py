@@ -1,0 +1,143 @@
+import copy
+import json
+from dataclasses import dataclass, fields
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tasks.contracts.errors import BadUsage
+from tasks.contracts.records import to_json
+from tasks.exports.field_words import FIELD_WORDS
+from tasks.exports.schema import COMMITTED, ROOTS, described, schema, schema_text
+from tests.exports.documents import document, records
+
+VALIDATOR = Draft202012Validator(json.loads(COMMITTED.read_text(encoding="utf-8")))
+
+
+def problems(report) -> list[str]:
+    return [error.message for error in VALIDATOR.iter_errors(report)]
+
+
+@pytest.fixture(scope="module")
+def reports():
+    """Each kind of report as plain data, as it lies in a workspace."""
+    return {name: json.loads(to_json(record)) for name, record in records().items()}
+
+
+def places(data, wanted, here=()):
+    """The places in a report of dicts that have all of `wanted`."""
+    if isinstance(data, dict):
+        if wanted <= set(data):
+            yield here
+        for key, inner in data.items():
+            yield from places(inner, wanted, (*here, key))
+    elif isinstance(data, list):
+        for i, inner in enumerate(data):
+            yield from places(inner, wanted, (*here, i))
+
+
+def at(data, place):
+    for key in place:
+        data = data[key]
+    return data
+
+
+def test_the_committed_schema_is_the_one_that_the_records_make():
+    """After a change of a record: `python -m tasks.exports.schema`."""
+    assert COMMITTED.read_text(encoding="utf-8") == schema_text()
+
+
+def test_it_is_a_schema_and_names_no_outside_address_of_its_own():
+    Draft202012Validator.check_schema(schema())
+    assert schema()["$id"].startswith("urn:")
+    assert [line for line in schema_text().splitlines() if "//" in line] == [
+        '  "$schema": "https://json-schema.org/draft/2020-12/schema",'
+    ]
+
+
+def test_each_record_has_the_fields_that_its_schema_has_and_each_is_described():
+    defined = schema()["$defs"]
+    for root in ROOTS:
+        assert list(defined[root.__name__]["properties"]) == [field.name for field in fields(root)]
+    for name, one in defined.items():
+        assert one["additionalProperties"] is False, name
+        assert all(part["description"] for part in (one, *one["properties"].values())), name
+    assert set(FIELD_WORDS) <= set(defined), "words about a record that no report holds"
+
+
+def test_real_reports_are_valid(reports):
+    assert {name: problems(report) for name, report in reports.items()} == {name: [] for name in reports}
+
+
+@pytest.mark.parametrize("field", ["n", "estimator", "status", "value", "name"])
+def test_a_number_without_what_it_takes_to_trust_it_is_refused(reports, field):
+    for report in reports.values():
+        for place in places(report, {"value", "n", "estimator", "status"}):
+            wrong = copy.deepcopy(report)
+            del at(wrong, place)[field]
+            assert problems(wrong), place
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n": -1},
+        {"n": 1.5},
+        {"n": None},
+        {"estimator": ""},
+        {"status": "fine"},
+        {"status": "too_small"},  # with a number
+        {"value": None},  # that is said to be measured
+        {"value": "0.5"},
+        {"p_value": 1.5},
+        {"sure": True},
+    ],
+)
+def test_a_number_that_does_not_fit_what_is_said_of_it_is_refused(reports, change):
+    wrong = copy.deepcopy(reports["bias"])
+    wrong["imbalance_ratio"] |= change
+    assert problems(wrong)
+
+
+def test_a_field_that_nobody_knows_is_refused_in_every_record(reports):
+    for report in reports.values():
+        for place in places(report, set()):
+            if not (set(place) & {"composition", "split_sizes", "reasons"}):
+                wrong = copy.deepcopy(report)
+                at(wrong, place)["surprise"] = 1
+                assert problems(wrong), place
+
+
+@pytest.mark.parametrize("change", [{"report": "other"}, {"schema_version": 2}])
+def test_another_kind_or_version_is_refused(reports, change):
+    assert problems(reports["gate"] | change)
+
+
+@pytest.mark.parametrize("field", ["report", "schema_version"])
+def test_a_report_says_its_kind_and_version(reports, field):
+    assert problems({key: value for key, value in reports["gate"].items() if key != field})
+
+
+def test_the_reports_within_an_audit_are_valid_without_the_names_of_files():
+    within = document()
+    assert [problems(within[name]) for name in ("bias", "gate", "evaluation")] == [[], [], []]
+
+
+def test_a_field_needs_a_description():
+    @dataclass(frozen=True)
+    class New:
+        """A record."""
+
+        told: int  # behind it
+        # above it,
+        # on two lines
+        over: int
+        untold: int
+
+    with pytest.raises(BadUsage, match="New: untold is a field without a description"):
+        described(New)
+    FIELD_WORDS["New"] = {"untold": "now it is"}
+    try:
+        assert described(New) == {"told": "behind it", "over": "above it, on two lines", "untold": "now it is"}
+    finally:
+        del FIELD_WORDS["New"]
