@@ -1,14 +1,13 @@
 """What each command of the door does. Each takes the parsed arguments and returns an exit code."""
 
-import json
 import os
-import sys
 from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from flows.output import dump as _dump
+from flows.output import show as _print
 from tasks.contracts.errors import BadUsage, GateRefused, one_line
-from tasks.contracts.text import json_text, visible
 from tasks.contracts.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -290,12 +289,3 @@ def _conclude(ws: Workspace, outcomes: list[dict[str, Any]], version: "Version |
     if as_json:
         return _dump({**found, "stages": outcomes, "page": str(page)})
     return _print(summary.screen(found, page))
-
-
-def _dump(data: Any) -> int:
-    return _print(json_text(json.dumps(data, indent=2, ensure_ascii=False, default=str)))
-
-
-def _print(text: str) -> int:
-    sys.stdout.write(visible(text).replace("\r", " ") + "\n")  # no name may steer the terminal
-    return 0

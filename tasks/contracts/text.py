@@ -22,6 +22,11 @@ def visible(text: str) -> str:
     return _HIDDEN.sub("\ufffd", text)
 
 
+def for_terminal(text: str) -> str:
+    """`text` without what would steer a terminal; line ends and tabs stay."""
+    return visible(text).replace("\r", " ")
+
+
 def json_text(text: str) -> str:
     """JSON with the same characters as escapes: equal when read, and fit for a terminal, a script or a file."""
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
