@@ -7,7 +7,7 @@ import difflib
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tasks.contracts.reasons import REASONS
 from tasks.contracts.transforms import problem_of
@@ -222,6 +222,29 @@ class RegisterParams(Section):
     margin: Share = 0.01
 
 
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+
+
+class AuditParams(Section):
+    """What only people can say about the data. It goes into each audit as it stands; no stage reads it.
+
+    What is left empty is listed in the audit as not said.
+    """
+
+    purpose: Text = ""
+    population: Text = ""
+    out_of_scope: Text = ""
+    sources: Text = ""
+    licence: Text = ""
+    consent: Text = ""
+    period: Text = ""
+    personal_data: Text = ""
+    legal_basis: Text = ""
+    annotation: Text = ""
+    assumptions: Text = ""
+    owner: Text = ""
+
+
 class Params(Section):
     """The whole of `params.yaml`."""
 
@@ -234,3 +257,4 @@ class Params(Section):
     train: TrainParams = TrainParams()
     evaluate: EvaluateParams = EvaluateParams()
     register_: RegisterParams = Field(RegisterParams(), alias="register")
+    audit: AuditParams = AuditParams()
