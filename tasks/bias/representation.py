@@ -3,29 +3,33 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from tasks.bias.cells import held_back
 from tasks.contracts.records import SPLITS, Finding, Severity, Statistic
 
 NO_GROUP = "all"
-SMALL_CELL = 10  # fewer images of a class in a group say nothing about how a model does there
 MOST_GROUPS = 50  # beyond, the smaller groups are counted together
-_EXAMPLES = 5
 
 
-def composition(images: pd.DataFrame, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+def composition(images: pd.DataFrame, classes: Sequence[str], small: int) -> dict[str, dict[str, int | None]]:
     """Images by label and group ("all" where none is declared); empty cells are left out, empty classes are not.
 
-    With more than MOST_GROUPS groups the smaller ones stand together as "N smaller groups".
+    With more than MOST_GROUPS groups the smaller ones stand together as "N smaller groups". A number below `small` is
+    None, and as many others as it takes to hide it (cells.py).
     """
     groups = _groups(images)
     sizes = sorted(Counter(groups).items(), key=lambda item: (-item[1], item[0]))
     merged = {name for name, _ in sizes[MOST_GROUPS:]}
     names = groups.where(~groups.isin(merged), f"{len(merged)} smaller groups")
-    cells = Counter(zip(images["label"], names, strict=True))
-    out: dict[str, dict[str, int]] = {label: {} for label in classes}
-    for (label, name), n in sorted(cells.items()):
-        out[label][name] = n
+    table = pd.crosstab(images["label"], names)
+    counts = table.to_numpy(dtype=np.int64)
+    hidden = held_back(counts, small) if set(table.columns) != {NO_GROUP} else np.zeros_like(counts, bool)
+    out: dict[str, dict[str, int | None]] = {label: {} for label in classes}
+    for row, column in np.argwhere((counts > 0) | hidden):
+        told = None if hidden[row, column] else int(counts[row, column])
+        out[str(table.index[row])][str(table.columns[column])] = told
     return out
 
 
@@ -44,9 +48,9 @@ def imbalance_ratio(sizes: dict[str, dict[str, int]]) -> Statistic:
     return Statistic(name, max(train) / min(train), sum(train), estimator=estimator)
 
 
-def findings(images: pd.DataFrame, sizes: dict[str, dict[str, int]]) -> list[Finding]:
-    """Classes that a split lacks, uneven classes, and cells of class and group with few images."""
-    return [*_missing(sizes), *_uneven(sizes), *_small_cells(images)]
+def findings(sizes: dict[str, dict[str, int]]) -> list[Finding]:
+    """Classes that a split lacks, and uneven classes."""
+    return [*_missing(sizes), *_uneven(sizes)]
 
 
 def _groups(images: pd.DataFrame) -> pd.Series:
@@ -79,25 +83,3 @@ def _uneven(sizes: dict[str, dict[str, int]]) -> list[Finding]:
     severity: Severity = "warn" if ratio.value >= 10 else "info"
     message = f"the largest class has {ratio.value:.1f} times the training images of the smallest, {smallest}"
     return [Finding("imbalance", severity, smallest, ratio, message, "add images of the small classes")]
-
-
-def _small_cells(images: pd.DataFrame) -> list[Finding]:
-    """One finding for all small cells; a group that belongs to one class by nature (a video) is no small cell."""
-    groups = _groups(images)
-    if set(groups) <= {NO_GROUP}:
-        return []
-    cells = pd.crosstab(images["label"], groups)
-    shared = cells.loc[:, (cells > 0).sum() > 1]
-    small = [
-        (n, f"{label} in {group}: {n}")
-        for group in shared.columns
-        for label, n in shared[group].items()
-        if n < SMALL_CELL
-    ]
-    if not small:
-        return []
-    small.sort()
-    statistic = Statistic(f"cells with fewer than {SMALL_CELL} images", float(len(small)), len(images))
-    examples = ", ".join(text for _, text in small[:_EXAMPLES])
-    message = f"{len(small)} of {shared.size} cells of class and group have fewer than {SMALL_CELL} images: {examples}"
-    return [Finding("small_cells", "info", "group", statistic, message, "add images of these classes in these groups")]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.bias import association, gate, overlay, representation, shortcuts
+from tasks.bias.who import who_is_in_the_data
 from tasks.contracts import samples
 from tasks.contracts.errors import BadData
 from tasks.contracts.files import write_record, write_table
@@ -13,12 +14,12 @@ from tasks.contracts.progress import doing
 from tasks.contracts.records import BiasReport, Finding, GateReport, Statistic, read_json
 from tasks.contracts.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 _MOST_IMAGES = 3000  # looked at for shortcuts, and fitted by the trivial model
 _MOST_OF_A_CLASS = 150
 _MOST_CLASSES = 150
 _MOST_GROUPS = 20  # as levels of an association: beyond, a group is a person or a video
-_SHORTCUTS, _ASSOCIATION, _SAMPLE, _OVERLAYS = range(4)  # the streams of randomness below the seed
+_SHORTCUTS, _ASSOCIATION, _SAMPLE, _OVERLAYS, _WHO = range(5)  # the streams of randomness below the seed
 
 
 def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
@@ -34,15 +35,19 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
     sizes = representation.split_sizes(usable, classes)
     imbalance = representation.imbalance_ratio(sizes)
     train = usable[usable["split"] == "train"].reset_index(drop=True)
+    who = who_is_in_the_data(usable, params, np.random.default_rng([seed, _WHO]))
     with doing("looking for what gives the label away"):
         associations = _associations(train, params.permutations, seed)
         statistics, found = _shortcuts(pixels, usable, params.permutations, seed)
     report = BiasReport(
-        composition=representation.composition(usable, classes),
+        composition=representation.composition(usable, classes, params.small_cell),
         imbalance_ratio=imbalance,
         associations=associations,
         shortcuts=statistics,
-        findings=(*representation.findings(usable, sizes), *association.findings(associations), *found),
+        findings=(*representation.findings(sizes), *who.findings, *association.findings(associations), *found),
+        attributes=who.attributes,
+        cells=who.cells,
+        sections=who.sections,
     )
     verdict = gate.judge(params.gate, read_json(ws.quality), sizes, imbalance, associations)
     write_record(ws.bias, report)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contracts.records import SCHEMA_VERSION, Finding, Statistic
+from tasks.contracts.records import SCHEMA_VERSION, Finding, Section, Statistic
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,7 @@ class EvaluationReport:
     difference: Statistic
     mistakes: tuple[Mistake, ...]
     findings: tuple[Finding, ...]
+    sections: tuple[Section, ...] = ()  # outcomes by group
     split: str = "test"
     report: str = "evaluation"
     schema_version: int = SCHEMA_VERSION

@@ -4,6 +4,7 @@ Defaults live here; `params.yaml` of a new workspace spells them out. `params_fi
 """
 
 import difflib
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -115,10 +116,42 @@ class GateParams(Section):
     waivers: tuple[WaiverParams, ...] = ()
 
 
+class CoverageParams(Section):
+    """Images that each class should have with each value of an attribute that it shares with others."""
+
+    train: int = Field(10, ge=1)
+    test: int = Field(5, ge=1)
+
+
+def _day(day: object) -> object:
+    return day.isoformat() if isinstance(day, date) else day  # YAML reads 2026-11-25 as a date
+
+
+class ReferenceParams(Section):
+    """Whom the data should be like: of each column the share of each value in that population."""
+
+    source: str = Field("", max_length=500)
+    date: Annotated[str, BeforeValidator(_day)] = ""
+    shares: dict[str, dict[str, Share]] = {}
+
+    @model_validator(mode="after")
+    def _add_up(self) -> "ReferenceParams":
+        for column, shares in self.shares.items():
+            if abs(sum(shares.values()) - 1.0) > 0.01:  # published shares are rounded
+                raise ValueError(f"the shares of {column} add up to {sum(shares.values()):g}, not to 1")
+        if self.shares and not (self.source and self.date):
+            raise ValueError("shares without their source and date say nothing; give all three")
+        return self
+
+
 class BiasParams(Section):
-    """How hard bias is looked for, and what stops the run."""
+    """How hard bias is looked for, who should be in the data, what is not published, and what stops the run."""
 
     permutations: int = Field(200, ge=20, le=100_000)
+    attributes: tuple[str, ...] = ()
+    small_cell: int = Field(5, ge=1)
+    coverage: CoverageParams = CoverageParams()
+    reference: ReferenceParams = ReferenceParams()
     gate: GateParams = GateParams()
 
 
@@ -211,9 +244,13 @@ class TrainParams(Section):
 
 
 class EvaluateParams(Section):
-    """How intervals are made."""
+    """How intervals are made, and between whom outcomes are compared."""
 
     resamples: int = Field(2000, ge=100, le=100_000)
+    attributes: tuple[str, ...] = ()
+    small_group: int = Field(5, ge=1)
+    least_share: Share = 0.02
+    reference_groups: dict[str, str] = {}
 
 
 class RegisterParams(Section):

@@ -50,23 +50,30 @@ class Section:
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column that says something about images: its levels, images without a value, and why it was not examined."""
+    """A column that says something about images: its levels, images without a value, and why it was not examined.
+
+    `values` are the levels as they are told, in their order: ranges of a number, the rarer values together.
+    """
 
     name: str
     levels: int
     missing: int
     why_not: str = ""
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Images of a label with a value of an attribute in a split."""
+    """Images of a label with a value of an attribute in a split; a cell that is not listed has none.
+
+    `images` is None where the number is held back: it is below `bias.small_cell`, or would give another away.
+    """
 
     label: str
     attribute: str
     value: str
     split: str
-    images: int
+    images: int | None
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,8 @@ class QualityReport:
 class BiasReport:
     """What `bias` says: composition, association of label and metadata, shortcuts."""
 
-    composition: dict[str, dict[str, int]]  # label -> group value ("all" where no group is declared) -> images
+    # label -> group value ("all" where no group is declared) -> images, None where the number is held back
+    composition: dict[str, dict[str, int | None]]
     imbalance_ratio: Statistic
     associations: tuple[Statistic, ...]  # Cramer's V of the label with each metadata column
     shortcuts: tuple[Statistic, ...]

@@ -35,12 +35,12 @@ def scores(
     right = called == targets
     loss = -np.log(np.maximum(probabilities[np.arange(len(targets)), targets], _SMALLEST))
     bins = bin_of(confidence)
-    samples = _Samples(len(targets), len(classes), resamples, int(rng.integers(2**63)))
+    samples = Samples(len(targets), len(classes), resamples, int(rng.integers(2**63)))
     return Scores(
         accuracy=wilson("accuracy", int(right.sum()), len(targets)),
         macro_f1=_macro_f1(targets, called, len(classes), samples),
         log_loss=_mean_loss(loss, samples),
-        calibration_error=_calibration_error(bins, confidence - right, samples),
+        calibration_error=calibration_error(bins, confidence - right, samples),
         per_class=_per_class(targets, called, classes),
         confusion=_confusion(targets, called, len(classes)),
         calibration=calibration_bins(confidence, right),
@@ -82,7 +82,7 @@ def calibration_bins(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Cali
     return tuple(_calibration_bin(i, confidence[bins == i], right[bins == i]) for i in range(BINS))
 
 
-class _Samples:
+class Samples:
     """The same bootstrap samples of n images for every score, made piecewise so that memory stays flat."""
 
     def __init__(self, n: int, kinds: int, resamples: int, seed: int) -> None:
@@ -116,7 +116,7 @@ def _counts(keys: Ints, kinds: int, weights: Floats | None = None) -> Floats:
     return total.reshape(rows, kinds).astype(np.float64)
 
 
-def _macro_f1(targets: Ints, called: Ints, kinds: int, samples: _Samples) -> Statistic:
+def _macro_f1(targets: Ints, called: Ints, kinds: int, samples: Samples) -> Statistic:
     """The mean F1 of the classes that have images; the interval takes the classes that each sample has."""
     if not samples.n:
         return _nothing("macro_f1", samples.estimator("percentile"))
@@ -137,7 +137,7 @@ def _macro_f1(targets: Ints, called: Ints, kinds: int, samples: _Samples) -> Sta
     return Statistic("macro_f1", value, samples.n, low, high, estimator=samples.estimator("percentile"))
 
 
-def _mean_loss(loss: Floats, samples: _Samples) -> Statistic:
+def _mean_loss(loss: Floats, samples: Samples) -> Statistic:
     """The mean negative log-likelihood in nats."""
     estimator = samples.estimator("percentile")
     if not samples.n:
@@ -146,7 +146,7 @@ def _mean_loss(loss: Floats, samples: _Samples) -> Statistic:
     return Statistic("log_loss", float(loss.mean()), samples.n, low, high, estimator=estimator)
 
 
-def _calibration_error(bins: Ints, gaps: Floats, samples: _Samples) -> Statistic:
+def calibration_error(bins: Ints, gaps: Floats, samples: Samples) -> Statistic:
     """The share-weighted mean of |confidence - accuracy| of the bins.
 
     Noise alone raises it, and resampling raises it once more, so the percentile interval has an honest upper end

@@ -1,5 +1,6 @@
 """Evaluate: the candidate and its control on the test split, which nothing before has looked at."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,20 @@ from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import HeldOut, Metrics, evaluate, flat, select_test
 from tasks.evaluate.metrics import Floats
+from tasks.evaluate.outcomes import outcomes
 from tasks.evaluate.plots import confusion_csv, history_csv
 from tasks.train.predictor import predict_folder
 
-VERSION = 1
+VERSION = 2
+_OUTCOMES = 1  # the stream of randomness below the seed
 
 
 def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     """Score `models/candidate` and `models/scratch` on the kept test images.
 
     Writes `reports/evaluation.json`, `reports/metrics.json` and `reports/plots/`.
-    Raises BrokenArtifact where a model or a table is missing or broken, BadData on a class that the model lacks.
+    Raises BrokenArtifact where a model or a table is missing or broken, BadData on a class that the model lacks,
+    BadUsage on an attribute that is not there.
     """
     model = read_json(ws.candidate / "model.json")
     if read_json(ws.scratch / "model.json")["classes"] != model["classes"]:
@@ -33,6 +37,8 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     candidate = _probabilities(ws.candidate, pixels, split)
     scratch = _probabilities(ws.scratch, pixels, split)
     report = evaluate(split, candidate, scratch, params.resamples, seed)
+    sections, found = outcomes(split, candidate, params, np.random.default_rng([seed, _OUTCOMES]))
+    report = replace(report, sections=sections, findings=(*report.findings, *found))
     metrics = flat(report)
     with replacing(ws.plots) as folder:
         folder.mkdir()

@@ -73,10 +73,10 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Composition:
-    """Images by class and group value: the most frequent groups as columns, the others added up."""
+    """Images by class and the most frequent groups, the others added up; None where a number is held back."""
 
     groups: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[int, ...], int], ...]
+    rows: tuple[tuple[str, tuple[int | None, ...], int | None], ...]
     rest: int
 
 
@@ -156,15 +156,26 @@ def composition(bias: Report) -> Composition | None:
     totals: dict[str, int] = {}
     for counts in table.values():
         for group, images in counts.items():
-            totals[group] = totals.get(group, 0) + images
+            totals[group] = totals.get(group, 0) + (images or 0)
     if set(totals) <= {"all"}:
         return None
     named = [group for group, _ in _largest([(g, (n,)) for g, n in sorted(totals.items())], MOST_GROUPS)]
-    every = [(label, _row(counts, named)) for label, counts in table.items()]
-    shown = _largest(every, MOST_CLASSES)
-    groups = tuple(named) if len(named) == len(totals) else (*named, f"{len(totals) - len(named)} others")
-    rows = tuple((label, counts[: len(groups)], sum(counts)) for label, counts in shown)
-    return Composition(groups, rows, len(every) - len(shown))
+    order = sorted(table, key=lambda label: -sum(images or 0 for images in table[label].values()))[:MOST_CLASSES]
+    rest = [group for group in totals if group not in named]
+    groups = (*named, f"{len(rest)} others") if rest else tuple(named)
+    rows = []
+    for label, counts in table.items():
+        if label in order:
+            cells = [counts.get(group, 0) for group in named]
+            others = [_added([counts[group] for group in rest if group in counts])] if rest else []
+            rows.append((label, (*cells, *others), _added(list(counts.values()))))
+    return Composition(groups, tuple(rows), len(table) - len(rows))
+
+
+def _added(counts: Sequence[int | None]) -> int | None:
+    """The sum, where all are told."""
+    told = [n for n in counts if n is not None]
+    return sum(told) if len(told) == len(counts) else None
 
 
 def _preview(path: str, hashes: dict[str, str], thumbnails: Thumbnails) -> str | None:
@@ -176,11 +187,6 @@ def _parts(counts: tuple[int, ...], largest: int) -> tuple[tuple[float, float], 
         return ()
     edges = [round(100 * edge / largest, 2) for edge in accumulate(counts, initial=0)]
     return tuple((a, round(b - a, 2)) for a, b in pairwise(edges))
-
-
-def _row(counts: dict[str, int], named: Sequence[str]) -> tuple[int, ...]:
-    first = [counts.get(group, 0) for group in named]
-    return (*first, sum(counts.values()) - sum(first))
 
 
 def _largest(rows: Sequence[tuple[str, tuple[int, ...]]], most: int) -> list[tuple[str, tuple[int, ...]]]:

@@ -10,7 +10,7 @@ _WHY_NOT = {
     "skipped": "skipped",
     "measured": "no value was recorded",
 }
-_PERCENT_NAMES = ("accuracy", "recall", "precision", "f1", "calibration_error")
+_PERCENT_NAMES = ("accuracy", "recall", "precision", "f1", "calibration_error", "calibration error", " rate", " share")
 _IDENTIFIER = re.compile("[a-z0-9_]+")
 
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.contracts.files import write_text
 from tasks.contracts.text import visible
 from tasks.contracts.workspace import Workspace
-from tasks.report import data, numbers, overview, results
+from tasks.report import answers, data, numbers, overview, results
 from tasks.report.changes import changes, label_rows
 from tasks.report.charts import SHARE, STRENGTH, mark
 from tasks.report.sources import Sources, read_sources
@@ -87,7 +87,12 @@ def _views(sources: Sources) -> dict[str, Any]:
     if sources.label_errors is not None:
         views["suspects"] = data.suspects(sources.label_errors)
     if sources.bias is not None:
-        views["composition"] = data.composition(sources.bias)
+        views |= {
+            "composition": data.composition(sources.bias),
+            "bias_answers": answers.answers(sources.bias),
+            "attribute_tables": answers.attribute_tables(sources.bias),
+            "tile_maps": answers.tile_maps(sources.bias),
+        }
     if sources.augmentation is not None:
         views |= {"changes": changes(sources.augmentation), "label_rows": label_rows(sources.augmentation)}
     if sources.tuning is not None:
@@ -103,6 +108,7 @@ def _evaluation_views(sources: Sources, evaluation: dict[str, Any]) -> dict[str,
     return {
         "verdict": overview.verdict(evaluation),
         "other_scores": overview.other_scores(evaluation),
+        "outcome_answers": answers.answers(evaluation),
         "class_results": results.class_results(evaluation),
         "heat": results.heat_table(evaluation),
         "confused": results.most_confused(evaluation),

@@ -81,3 +81,14 @@ def test_a_bad_override_writes_nothing(tmp_path, setting):
     with pytest.raises(BadUsage):
         override(path, ["train.epochs=7", setting])
     assert path.read_text(encoding="utf-8") == "seed: 1\n"
+
+
+def test_a_reference_population_has_a_source_a_date_and_shares_that_add_up(tmp_path):
+    shares = "shares: {site: {north: 0.4, south: 0.6}}"
+    params = load_params(written(tmp_path, f"bias: {{reference: {{source: census, date: 2024-01-01, {shares}}}}}"))
+    assert params.bias.reference.date == "2024-01-01"
+    assert params.bias.reference.shares == {"site": {"north": 0.4, "south": 0.6}}
+    with pytest.raises(BadUsage, match="give all three"):
+        load_params(written(tmp_path, f"bias: {{reference: {{{shares}}}}}"))
+    with pytest.raises(BadUsage, match=r"the shares of site add up to 0\.8, not to 1"):
+        load_params(written(tmp_path, "bias: {reference: {shares: {site: {north: 0.4, south: 0.4}}}}"))

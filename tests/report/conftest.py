@@ -1,7 +1,7 @@
 """A workspace full of records such as a real run leaves: 14 classes, 1,500 crops of real photographs."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import skimage.data
 import sklearn.datasets
 
 from tasks.augment.policy import describe, make_policy
+from tasks.bias.who import who_is_in_the_data
 from tasks.contracts.files import sha256_of, write_record, write_table
 from tasks.contracts.model_records import (
     Attempt,
@@ -25,7 +26,7 @@ from tasks.contracts.model_records import (
     ModelRecord,
     SelectionReport,
 )
-from tasks.contracts.params import AugmentParams
+from tasks.contracts.params import AugmentParams, BiasParams, EvaluateParams
 from tasks.contracts.records import (
     SPLITS,
     BiasReport,
@@ -33,12 +34,15 @@ from tasks.contracts.records import (
     Finding,
     GateReport,
     GateRule,
+    PatternMap,
     QualityReport,
     Statistic,
     Waiver,
 )
+from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import evaluate, select_test
+from tasks.evaluate.outcomes import outcomes
 from tasks.tune.records import Importances, Outcome, Trial, TuningReport
 from tests.conftest import store_pixels
 
@@ -58,6 +62,7 @@ PHOTOGRAPHS = (
     "retina",
     "rocket",
 )
+CAMERAS = ("Canon EOS 80D", "Nikon D750", "unknown")
 SIDE_PX = 64
 
 
@@ -123,6 +128,9 @@ def checked_table(recipe: Recipe, rng: np.random.Generator) -> pd.DataFrame:
             "reasons": [[] for _ in labels],
         }
     )
+    cameras = rng.choice(CAMERAS, recipe.images, p=(0.7, 0.28, 0.02))
+    table["meta_camera"] = [f"{camera}{recipe.hostile}" for camera in cameras]
+    table[f"meta_operator{recipe.hostile}"] = [f"person {i % 2}" if i % 9 else None for i in range(recipe.images)]
     why = ["dark", "truncated", "duplicate", "low_information", "not_an_image", "odd_size"]
     for i, row in enumerate(rng.choice(recipe.images, recipe.quarantined, replace=False)):
         reason = why[i % len(why)]
@@ -230,7 +238,13 @@ def bias_report(checked: pd.DataFrame, recipe: Recipe) -> BiasReport:
     model = "logistic regression on 8 x 8 thumbnails, train -> val, Wilson"
     shortcut = Statistic("trivial model accuracy", 0.46, 224, 0.396, 0.525, estimator=model)
     pattern = f"fixed pattern in {recipe.classes[-1]}, bottom right corner"
+    who = who_is_in_the_data(usable(checked), BiasParams(), np.random.default_rng(0))
+    tiles = tuple(tuple(0.6 if (x, y) == (7, 7) else 0.02 * x for x in range(8)) for y in range(8))
     return BiasReport(
+        attributes=who.attributes,
+        cells=who.cells,
+        sections=who.sections,
+        maps=(PatternMap(recipe.classes[-1], f"agreement of edges {recipe.hostile}", tiles),),
         composition=parts,
         imbalance_ratio=Statistic(
             "imbalance_ratio", 1.31, len(checked), 1.2, 1.5, estimator="bootstrap, 2000 resamples"
@@ -365,7 +379,9 @@ def evaluation_report(checked: pd.DataFrame, recipe: Recipe, rng: np.random.Gene
         logits[np.arange(len(split.targets)), split.targets] += strength + 0.15 * (split.targets % 7)
         return np.exp(1.4 * logits) / np.exp(1.4 * logits).sum(axis=1, keepdims=True)
 
-    return evaluate(split, answer(2.4), answer(1.0), 500, 0)
+    candidate = answer(2.4)
+    sections, _ = outcomes(split, candidate, EvaluateParams(), rng)
+    return replace(evaluate(split, candidate, answer(1.0), 500, 0), sections=sections)
 
 
 def tuning_report(recipe: Recipe, checked_sha256: str) -> TuningReport:
