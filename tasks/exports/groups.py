@@ -1,19 +1,22 @@
 """The numbers by group as CSV, under the column names of Aequitas where it has a name for them.
 
 A row is about one class (Aequitas' positive label) in one group: how many images there are, and where a model was
-evaluated how often it named the class rightly and wrongly. Aequitas' definitions hold: `ppr` is the group's share of
-all images that were called the class, `pprev` the share of the group that was.
+evaluated how often it named the class rightly and wrongly. Aequitas' definitions hold: `pprev` is the share of the
+group that was called the class, `ppr` the group's share of all images that were, `pprev_disparity` its `pprev` over
+that of the reference group (the impact ratio).
 """
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from tasks.contracts.csv_text import csv_text
 from tasks.exports.facts import Facts, Report, statistics
 
 COUNTS = ("group_size", "total_entities", "group_label_pos", "group_label_neg", "pp", "pn", "tp", "fp", "fn", "tn")
-RATES = ("prev", "ppr", "pprev", "tpr", "tnr", "fpr", "fnr", "precision", "npv", "fdr", "for")
+RATES = ("prev", "ppr", "pprev", "tpr", "tnr", "fpr", "fnr", "precision", "npv", "fdr", "for", "pprev_disparity")
 COLUMNS = ("attribute_name", "attribute_value", "label", "split", "status", *COUNTS, *RATES)
+OUTCOMES = "outcomes by "  # how the evaluation names its sections about groups
 HELD_BACK = "held_back"  # the number is too small to be published
 _OF_A_STATISTIC = ("name", "value", "low", "high", "n", "status", "estimator", "p_value", "correction")
 
@@ -22,7 +25,7 @@ Row = dict[str, Any]
 
 def groups_csv(facts: Facts) -> str:
     """Composition by attribute, value, class and split, then the outcomes of the model, class by class."""
-    rows = [*_composition(facts), *_outcomes(facts)]
+    rows = [*_composition(facts), *_outcomes(facts), *_outcomes_by_group(facts)]
     return csv_text(COLUMNS, ([row.get(column) for column in COLUMNS] for row in rows))
 
 
@@ -91,6 +94,33 @@ def _outcomes(facts: Facts) -> Iterator[Row]:
             "ppr": _share(called, called),
             **outcome(counts),
         }
+
+
+def _outcomes_by_group(facts: Facts) -> Iterator[Row]:
+    """Each class in each group of the evaluation: the counts follow from the rates and their numbers of images."""
+    evaluation = facts.evaluation or {"sections": ()}
+    for section in evaluation.get("sections", ()):
+        attribute = section["name"].removeprefix(OUTCOMES)
+        rates = {one["name"]: one for one in section["statistics"]}
+        names = [name.removesuffix(": accuracy") for name in rates if name.endswith(": accuracy")]
+        for name, (k, label) in product(names, enumerate(evaluation["classes"])):
+            recall, false = (rates.get(f"{name}: {label}, {what}") for what in ("recall", "false positive rate"))
+            if recall is None or false is None:
+                continue  # too many groups times classes: their rates were not told
+            tp, fp = (round((one["value"] or 0.0) * one["n"]) for one in (recall, false))
+            table: list[list[int]] = evaluation["candidate"]["confusion"]
+            ratio = rates.get(f"{name}: called {label}, impact ratio")
+            yield {
+                "attribute_name": attribute,
+                "attribute_value": name.removeprefix(f"{attribute} = "),
+                "label": label,
+                "split": evaluation["split"],
+                "status": "measured",
+                "total_entities": sum(map(sum, table)),
+                "ppr": _share(tp + fp, sum(row[k] for row in table)),
+                "pprev_disparity": ratio and ratio["value"],
+                **outcome({"tp": tp, "fn": recall["n"] - tp, "fp": fp, "tn": false["n"] - fp}),
+            }
 
 
 def outcome(counts: dict[str, int]) -> Row:

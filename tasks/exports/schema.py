@@ -3,29 +3,25 @@
 `python -m tasks.exports.schema` writes the committed file anew; a test holds that it is up to date.
 """
 
-import ast
 import inspect
-import io
 import json
-import textwrap
-import tokenize
 import types
-from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from tasks.audit.document import AuditReport, SignOff
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import write_text
 from tasks.contracts.model_records import EvaluationReport
 from tasks.contracts.records import SCHEMA_VERSION, BiasReport, GateReport, QualityReport
-from tasks.exports.field_words import FIELD_WORDS
+from tasks.exports.described import described
 
 Schema = dict[str, Any]
 
 NAME = f"audit-{SCHEMA_VERSION}.schema.json"
 COMMITTED = Path(__file__).parents[1] / "contracts" / "schemas" / NAME
-ROOTS: tuple[type, ...] = (QualityReport, BiasReport, GateReport, EvaluationReport)
+ROOTS: tuple[type, ...] = (QualityReport, BiasReport, GateReport, EvaluationReport, AuditReport, SignOff)
 
 _PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
@@ -36,15 +32,32 @@ _PLAIN: dict[Any, Schema] = {
     Any: {},
 }
 # A number without these is no evidence, so they may not be left to a default as other fields may.
-_NEEDED = {"Statistic": {"name", "value", "n", "status", "estimator"}}
+_NEEDED = {
+    "Statistic": {"name", "value", "n", "status", "estimator"},
+    "Entry": {"kind", "number", "created_at", "previous"},
+    "SignOffEntry": {"kind", "number", "created_at", "previous"},
+}
 _OPTIONAL = {"EvaluationReport": {"mistakes"}}  # an audit's document names no file, so it leaves them out
+_HELD: dict[tuple[str, str], Any] = {  # what an audit's document holds is typed there as the plain data that it is
+    ("AuditReport", "bias"): BiasReport,
+    ("AuditReport", "gate"): GateReport,
+    ("AuditReport", "evaluation"): EvaluationReport | None,
+}
+_SHA256 = {"pattern": "^[0-9a-f]{64}$"}
 _LIMITS: dict[tuple[str, str], Schema] = {
     ("Statistic", "n"): {"minimum": 0},
     ("Statistic", "estimator"): {"minLength": 1},
     ("Statistic", "p_value"): {"minimum": 0, "maximum": 1},
-    ("Cell", "images"): {"minimum": 0},
     ("Finding", "evidence"): {"maxItems": 10},
-    ("Mistake", "sha256"): {"pattern": "^[0-9a-f]{64}$"},
+    ("Mistake", "sha256"): _SHA256,
+    ("Entry", "root_sha256"): _SHA256,
+    ("Entry", "previous"): _SHA256,
+    ("Entry", "number"): {"minimum": 1},
+    ("Entry", "kind"): {"const": "audit"},
+    ("SignOffEntry", "audit_sha256"): _SHA256,
+    ("SignOffEntry", "previous"): _SHA256,
+    ("SignOffEntry", "kind"): {"const": "sign_off"},
+    ("Subject", "root_sha256"): _SHA256,
 }
 _RULES: dict[str, Schema] = {
     "Statistic": {
@@ -85,19 +98,6 @@ def schema_text() -> str:
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def described(record: type) -> dict[str, str]:
-    """The description of each field of a record. Raises BadUsage where one has none, or one is no field."""
-    names = [field.name for field in fields(record)]
-    words = FIELD_WORDS.get(record.__name__, {}) | _comments(record)
-    if set(names) != set(words):
-        odd = ", ".join(sorted(set(names) ^ set(words)))
-        raise BadUsage(
-            f"{record.__name__}: {odd} is a field without a description, or the other way round; put a comment behind "
-            "the field or a line into tasks/exports/field_words.py, then run `python -m tasks.exports.schema`"
-        )
-    return {name: words[name] for name in names}
-
-
 def _define(record: type, found: dict[str, Schema]) -> None:
     if record.__name__ in found:
         return
@@ -107,7 +107,8 @@ def _define(record: type, found: dict[str, Schema]) -> None:
     needed = (needed | _NEEDED.get(record.__name__, set())) - _OPTIONAL.get(record.__name__, set())
     properties: Schema = {}
     for field in fields(record):
-        own = {**_of(hints[field.name], found), **_LIMITS.get((record.__name__, field.name), {})}
+        kind = _HELD.get((record.__name__, field.name), hints[field.name])
+        own = {**_of(kind, found), **_LIMITS.get((record.__name__, field.name), {})}
         if field.name in ("report", "schema_version"):
             own = {"const": field.default}
             needed |= {field.name}
@@ -156,35 +157,6 @@ def _kind(root: type) -> str:
 
 def _is_bare(field: "Field[Any]") -> bool:
     return field.default is MISSING and field.default_factory is MISSING
-
-
-def _comments(record: type) -> dict[str, str]:
-    """The comment behind each field of a dataclass, or those on the lines right above it."""
-    source = textwrap.dedent(inspect.getsource(record))
-    said = dict(_comment_lines(source))
-    body = ast.parse(source).body[0]
-    found: dict[str, str] = {}
-    for node in ast.iter_child_nodes(body):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            words = said.get((node.end_lineno or 0, True)) or _above(node.lineno, said)
-            found |= {node.target.id: words} if words else {}
-    return found
-
-
-def _above(line: int, said: dict[tuple[int, bool], str]) -> str:
-    """The block of comments that ends before a line."""
-    words: list[str] = []
-    while (line := line - 1, False) in said:
-        words.insert(0, said[line, False])
-    return " ".join(words)
-
-
-def _comment_lines(source: str) -> Iterator[tuple[tuple[int, bool], str]]:
-    """((line, does code stand before it), words) of each comment."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            before = token.line[: token.start[1]]
-            yield (token.start[0], bool(before.strip())), token.string.lstrip("# ")
 
 
 if __name__ == "__main__":

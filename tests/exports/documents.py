@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.audit.document import AuditReport, Entry, Recompute, Tool
+from tasks.audit.subject import Git, Subject
 from tasks.contracts.records import Attribute, Cell, PatternMap, Section, Statistic, to_json
 from tests.report.conftest import Recipe, bias_report, checked_table, evaluation_report, gate_report, quality_report
 
@@ -35,11 +37,14 @@ def records(recipe: Recipe = RECIPE) -> dict[str, Any]:
     checked = checked_table(recipe, np.random.default_rng(7))
     bias = replace(
         bias_report(checked, recipe),
-        attributes=(Attribute("site", 2, 12), Attribute("id", 240, 0, "nearly every image has its own value")),
+        attributes=(
+            Attribute("site", 2, 12, values=("north", "south")),
+            Attribute("id", 240, 0, "nearly every image has its own value"),
+        ),
         cells=(
             Cell("cat", "site", "north", "train", 40),
             Cell("brick", "site", "north", "train", 20),
-            Cell("cat", "site", "south", "train", 10),
+            Cell("cat", "site", "south", "train", None),  # held back
             Cell("brick", "site", "south", "train", 30),
         ),
         sections=(
@@ -63,52 +68,46 @@ def records(recipe: Recipe = RECIPE) -> dict[str, Any]:
 
 
 def document(declared: dict[str, str] = DECLARED) -> dict[str, Any]:
-    """As `tasks/audit` writes it."""
+    """As it lies in the ledger."""
     reports = {name: json.loads(to_json(record)) for name, record in records().items()}
     quality, evaluation = reports["quality"], reports["evaluation"]
     del evaluation["mistakes"]
-    return {
-        "entry": {
-            "created_at": "2026-11-25T21:00:00+00:00",
-            "dvc": "ab" * 16 + ".dir",
-            "git_commit": "cd" * 20,
-            "graft": "0.1.0",
-            "kind": "audit",
-            "lists": {"samples-0123456789ab.gz": "12" * 32},
-            "number": 3,
-            "params_sha256": "34" * 32,
-            "previous": "56" * 32,
-            "root_sha256": "0123456789abcdef" * 4,
-        },
-        "subject": {
-            **{key: quality[key] for key in ("found", "kept", "quarantined", "reasons", "split_sizes")},
-            "artifacts": {"data/checked.parquet": "9a" * 32},
-            "bytes": 123_456,
-            "dvc": "ab" * 16 + ".dir",
-            "files": 241,
-            "git": {"commit": "cd" * 20, "dirty": False},
-            "root_sha256": "0123456789abcdef" * 4,
-            "samples": quality["kept"],
-            "splits": {"train": "78" * 32},
-        },
-        "bias": reports["bias"],
-        "declared": dict(declared),
-        "evaluation": evaluation,
-        "gate": reports["gate"],
-        "not_said": [key for key, text in declared.items() if not text],
-        "params": {},
-        "recompute": {"command": "graft audit verify --recompute", "expect": {"reports/bias.json": "9b" * 32}},
-        "report": "audit",
-        "schema_version": 1,
-        "seed": 0,
-        "tool": {
-            "graft": "0.1.0",
-            "lock_sha256": "",
-            "params_sha256": "34" * 32,
-            "python": "3.11.2",
-            "results": {"bias": 2},
-        },
-    }
+    root = "0123456789abcdef" * 4
+    subject = Subject(
+        root_sha256=root,
+        samples=quality["kept"],
+        bytes=123_456,
+        **{key: quality[key] for key in ("found", "kept", "quarantined", "reasons", "split_sizes")},
+        splits={"train": "78" * 32},
+        files=241,
+        dvc="ab" * 16 + ".dir",
+        git=Git("cd" * 20, dirty=False),
+        artifacts={"data/checked.parquet": "9a" * 32},
+    )
+    report = AuditReport(
+        entry=Entry(
+            root_sha256=root,
+            lists={"samples-0123456789ab.gz": "12" * 32},
+            dvc=subject.dvc,
+            git_commit=subject.git.commit,
+            params_sha256="34" * 32,
+            graft="0.1.0",
+            number=3,
+            created_at="2026-11-25T21:00:00+00:00",
+            previous="56" * 32,
+        ),
+        subject=subject,
+        seed=0,
+        tool=Tool("0.1.0", "3.11.2", {"bias": 2}, "34" * 32, ""),
+        params={},
+        declared=dict(declared),
+        not_said=tuple(key for key, text in declared.items() if not text),
+        bias=reports["bias"],
+        gate=reports["gate"],
+        evaluation=evaluation,
+        recompute=Recompute("graft audit verify --recompute", {"reports/bias.json": "9b" * 32}),
+    )
+    return json.loads(to_json(report))
 
 
 def made_hostile(data: Any, texts: Sequence[str], shift: int = 0) -> Any:

@@ -5,12 +5,18 @@ from dataclasses import dataclass, fields
 import pytest
 from jsonschema import Draft202012Validator
 
+from tasks.audit.document import SignOff, SignOffEntry
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.records import to_json
+from tasks.exports.described import described
 from tasks.exports.field_words import FIELD_WORDS
-from tasks.exports.schema import COMMITTED, ROOTS, described, schema, schema_text
+from tasks.exports.schema import COMMITTED, ROOTS, schema, schema_text
 from tests.exports.documents import document, records
 
+# Whose keys are the data's or the params': any may be there.
+FREE = set(
+    ["composition", "split_sizes", "reasons", "splits", "lists", "artifacts", "params", "declared", "results", "expect"]
+)
 VALIDATOR = Draft202012Validator(json.loads(COMMITTED.read_text(encoding="utf-8")))
 
 
@@ -21,7 +27,7 @@ def problems(report) -> list[str]:
 @pytest.fixture(scope="module")
 def reports():
     """Each kind of report as plain data, as it lies in a workspace."""
-    return {name: json.loads(to_json(record)) for name, record in records().items()}
+    return {"audit": document()} | {name: json.loads(to_json(record)) for name, record in records().items()}
 
 
 def places(data, wanted, here=()):
@@ -102,7 +108,7 @@ def test_a_number_that_does_not_fit_what_is_said_of_it_is_refused(reports, chang
 def test_a_field_that_nobody_knows_is_refused_in_every_record(reports):
     for report in reports.values():
         for place in places(report, set()):
-            if not (set(place) & {"composition", "split_sizes", "reasons"}):
+            if not (set(place) & FREE):
                 wrong = copy.deepcopy(report)
                 at(wrong, place)["surprise"] = 1
                 assert problems(wrong), place
@@ -118,9 +124,19 @@ def test_a_report_says_its_kind_and_version(reports, field):
     assert problems({key: value for key, value in reports["gate"].items() if key != field})
 
 
-def test_the_reports_within_an_audit_are_valid_without_the_names_of_files():
-    within = document()
-    assert [problems(within[name]) for name in ("bias", "gate", "evaluation")] == [[], [], []]
+def test_a_document_of_an_audit_holds_reports_that_are_valid_themselves(reports):
+    for name in ("bias", "gate", "evaluation"):
+        assert problems(reports["audit"][name]) == []
+        wrong = copy.deepcopy(reports["audit"])
+        wrong[name]["surprise"] = 1
+        assert problems(wrong)
+
+
+def test_a_sign_off_is_valid():
+    entry = SignOffEntry(1, "ab" * 32, "accepted", "Ada", "auditor", "0.1.0", number=2, previous="cd" * 32)
+    decision = json.loads(to_json(SignOff(entry, "looked at by two")))
+    assert problems(decision) == []
+    assert problems(decision | {"entry": decision["entry"] | {"decision": "perhaps"}})
 
 
 def test_a_field_needs_a_description():
