@@ -113,8 +113,8 @@ def sign_off(arguments: Namespace) -> int:
     """A person's decision on the latest audit, as an entry of its own."""
     from importlib.metadata import version
 
-    from tasks.audit.document import SignOff, SignOffEntry
     from tasks.audit.ledger import document, enter, find_entry
+    from tasks.audit.records import SignOff, SignOffEntry
 
     ws = find_workspace(arguments.workspace)
     audit = find_entry(ws)

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from flows.stages import STEPS, only_run, run_step
 from tasks.audit.document import by_hash
 from tasks.audit.ledger import document, find_entry
-from tasks.contracts.files import read_table, sha256_of
+from tasks.contracts.files import read_table
 from tasks.contracts.params_file import load_params
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
@@ -28,8 +28,6 @@ def recompute(ws: Workspace) -> list[str]:
     with only_run(ws), TemporaryDirectory(dir=ws.private) as folder:
         other = _beside(ws, Path(folder))
         run_step(other, "bias")
-        if sha256_of(other.bias) == audit["recompute"]["expect"]["reports/bias.json"]:
-            return []
         checked = read_table(ws.checked)
         hashes = dict(zip(checked["path"], checked["sha256"].fillna(""), strict=True))
         made = {"bias": by_hash(read_json(other.bias), hashes), "gate": by_hash(read_json(other.gate), hashes)}

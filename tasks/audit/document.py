@@ -5,103 +5,20 @@ It holds hashes where other reports hold names of files, no path of this machine
 
 import platform
 import re
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
-from tasks.audit.subject import EVALUATION, Subject, examine
+from tasks.audit.records import AuditReport, Entry, Recompute, Tool
+from tasks.audit.subject import EVALUATION, examine
 from tasks.audit.verifier import sha256
 from tasks.contracts.files import read_table, sha256_of
 from tasks.contracts.params import Params
-from tasks.contracts.records import SCHEMA_VERSION, read_json
+from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 
 COMMAND = "graft audit verify --recompute"
 _STAGE = re.compile(r"graft stage (\w+) --results-version (\d+)")
 _BETWEEN_WORDS = re.compile(r"([\s,;'\"()\[\]]+)")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the ledger's line repeats of an audit. `lists` are files beside the document, with their sha256."""
-
-    root_sha256: str
-    lists: dict[str, str]
-    dvc: str
-    git_commit: str
-    params_sha256: str
-    graft: str
-    kind: str = "audit"
-    number: int = 0
-    created_at: str = ""  # UTC
-    previous: str = ""  # sha256 of the line before
-
-
-@dataclass(frozen=True)
-class SignOffEntry:
-    """What the ledger's line repeats of a person's decision: on which audit, and on which bytes."""
-
-    audit: int
-    audit_sha256: str
-    decision: Literal["accepted", "rejected"]
-    by: str
-    role: str
-    graft: str
-    kind: str = "sign_off"
-    number: int = 0
-    created_at: str = ""
-    previous: str = ""
-
-
-@dataclass(frozen=True)
-class SignOff:
-    """A person's decision on an audit, a document of its own."""
-
-    entry: SignOffEntry
-    note: str
-    report: str = "sign_off"
-    schema_version: int = SCHEMA_VERSION
-
-
-@dataclass(frozen=True)
-class Tool:
-    """What made the numbers. `results` are the versions of what each stage gives."""
-
-    graft: str
-    python: str
-    results: dict[str, int]
-    params_sha256: str
-    lock_sha256: str  # of requirements.lock, where the workspace has one
-
-
-@dataclass(frozen=True)
-class Recompute:
-    """How to make the numbers again, and the sha256 to expect on a like machine."""
-
-    command: str
-    expect: dict[str, str]
-
-
-@dataclass(frozen=True)
-class AuditReport:
-    """The document. `bias`, `gate` and `evaluation` are the stages' reports, names of files replaced by hashes.
-
-    `evaluation` is there where a model was made from these very samples. `not_said` names what of `declared` is empty.
-    """
-
-    entry: Entry
-    subject: Subject
-    seed: int
-    tool: Tool
-    params: dict[str, Any]
-    declared: dict[str, str]
-    not_said: tuple[str, ...]
-    bias: dict[str, Any]
-    gate: dict[str, Any]
-    evaluation: dict[str, Any] | None
-    recompute: Recompute
-    report: str = "audit"
-    schema_version: int = SCHEMA_VERSION
 
 
 def draft(ws: Workspace, params: Params) -> tuple[AuditReport, dict[str, bytes]]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.audit.document import AuditReport, SignOff
+from tasks.audit.records import AuditReport, SignOff
 from tasks.audit.verifier import AUDITS, LEDGER, NOTHING, Verdict, check_chain, line_of, sha256
 from tasks.contracts.errors import BadUsage, BrokenArtifact
 from tasks.contracts.files import replacing

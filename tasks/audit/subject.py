@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from tasks.audit.records import Git, Subject
 from tasks.audit.verifier import AUDITS, marks, sha256
+from tasks.contracts.errors import BadData
 from tasks.contracts.files import sha256_of
 from tasks.contracts.records import SPLITS
 from tasks.contracts.samples import usable
@@ -38,37 +40,6 @@ EVALUATION = "reports/evaluation.json"
 
 
 @dataclass(frozen=True)
-class Git:
-    """The commit that was checked out, and whether files differed from it; empty where there is no git."""
-
-    commit: str
-    dirty: bool
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The data of an audit. `root_sha256` is that of the sorted samples; `samples` and `bytes` count kept images.
-
-    `found == kept + quarantined`, and `reasons` counts why. `splits` has the root hash of each split alone.
-    `artifacts` are files of the workspace and their sha256.
-    """
-
-    root_sha256: str
-    samples: int
-    bytes: int
-    found: int
-    kept: int
-    quarantined: int
-    reasons: dict[str, int]
-    split_sizes: dict[str, dict[str, int]]
-    splits: dict[str, str]
-    files: int
-    dvc: str
-    git: Git
-    artifacts: dict[str, str]
-
-
-@dataclass(frozen=True)
 class Evidence:
     """A subject, and the files that go beside its document: the list of samples, and of marks of the data's files."""
 
@@ -77,12 +48,16 @@ class Evidence:
 
 
 def examine(ws: Workspace, checked: pd.DataFrame, quality: dict[str, Any]) -> Evidence:
-    """Hash what lies in the workspace: the data's files, the samples that `quality` kept, and the reports."""
+    """Hash what lies in the workspace: the data's files, the samples that `quality` kept, and the reports.
+
+    Raises BadData where a file is no longer what `quality` read.
+    """
     kept = usable(checked)
     rows = kept[["sha256", "label", "split"]].astype(object).where(kept[["sha256", "label", "split"]].notna(), "")
-    lines = sorted(json.dumps(row) + "\n" for row in rows.to_numpy().tolist())
-    files = sorted(mark for _, mark in marks(ws.raw))
-    splits = {split: [line for line in lines if json.loads(line)[2] == split] for split in SPLITS}
+    ordered = sorted(rows.to_numpy().tolist())
+    lines = [json.dumps(row) + "\n" for row in ordered]
+    splits = {split: [line for line, row in zip(lines, ordered, strict=True) if row[2] == split] for split in SPLITS}
+    files = _files(ws, checked)
     subject = Subject(
         root_sha256=_root(lines),
         samples=len(lines),
@@ -96,6 +71,17 @@ def examine(ws: Workspace, checked: pd.DataFrame, quality: dict[str, Any]) -> Ev
     )
     packed = {"samples": _packed(lines), "files": _packed(f"{mark}\n" for mark in files)}
     return Evidence(subject, {f"{kind}-{sha256(data)[:12]}.gz": data for kind, data in packed.items()})
+
+
+def _files(ws: Workspace, checked: pd.DataFrame) -> list[str]:
+    """The marks of the files in `data/raw`, of which those that were checked have the bytes that were checked."""
+    here = list(marks(ws.raw))
+    contents = {place: content for place, content, _ in here}
+    alone = checked[checked["archive"].isna() & checked["sha256"].notna()]
+    for path, content in zip(alone["path"], alone["sha256"], strict=True):
+        if contents.get(path) != content:
+            raise BadData(f"data/raw/{path} changed since it was checked; run again once nothing writes there")
+    return sorted(mark for _, _, mark in here)
 
 
 def _artifacts(ws: Workspace) -> dict[str, str]:

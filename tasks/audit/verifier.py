@@ -52,14 +52,14 @@ def line_of(document: dict[str, Any], digest: str) -> bytes:
     return canonical({**document["entry"], "document": name, "sha256": digest})
 
 
-def marks(raw: Path) -> Iterator[tuple[str, str]]:
-    """Each file below a folder with a hash of its name and bytes together, which tells nobody the name."""
+def marks(raw: Path) -> Iterator[tuple[str, str, str]]:
+    """Each file below a folder, the hash of its bytes, and one of name and bytes, which tells nobody the name."""
     for folder, _, names in os.walk(raw):
         for path in (Path(folder, name) for name in names if not (name[0] == "." and name.endswith(".part"))):
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             place = path.relative_to(raw).as_posix()
-            yield place, sha256(os.fsencode(place) + b"\0" + content.encode())
+            yield place, content, sha256(os.fsencode(place) + b"\0" + content.encode())
 
 
 def check(root: Path, head: str = "", key: Path | None = None) -> Verdict:
@@ -122,7 +122,7 @@ def _check_data(root: Path, entry: dict[str, Any], found: Verdict) -> None:
                 found.absent.append(place)
             elif sha256((root / place).read_bytes()) != digest:
                 found.problems.append(f"{place}: has other bytes than {audit} rests on")
-        seen = dict(marks(raw))
+        seen = {place: mark for place, _, mark in marks(raw)}
     except MALFORMED as error:
         found.problems.append(f"what {audit} rests on cannot be read ({type(error).__name__})")
         return

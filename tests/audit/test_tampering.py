@@ -9,7 +9,7 @@ import pytest
 from flows.cli import main
 from tasks.audit.keys import make_keys, sign
 from tasks.audit.verifier import AUDITS, LEDGER, NOTHING, SIGNATURE, line_of, sha256
-from tests.audit.conftest import verify_alone
+from tests.audit.made import verify_alone
 from tests.flows.conftest import BIN
 
 
