@@ -71,12 +71,11 @@ def examine(
         raise BadUsage(one_line(f"attributes: no column {', '.join(absent)} in the data; the columns are {there}"))
     levels, told = [], []
     for name in map(str, columns.columns):
-        values = columns[name]
+        column = _column(columns[name], counted)
         made: Levels | str = "not among the attributes that were asked for"
         if not wanted or name in wanted:
-            made = _levels(name, values, small, counted)
-        own = values[counted]
-        kinds, missing = int(own.nunique()), int(own.isna().sum())
+            made = _levels(name, column, small, counted)
+        kinds, missing = int((column.sizes > 0).sum()), int((column.codes[counted] < 0).sum())
         if isinstance(made, Levels):
             levels.append(made)
             told.append(Attribute(name, kinds, missing, values=made.names[:-1]))
@@ -85,27 +84,42 @@ def examine(
     return tuple(levels), tuple(told)
 
 
-def _levels(name: str, values: pd.Series, small: int, counted: Bools) -> Levels | str:
+@dataclass(frozen=True)
+class _Column:
+    """A column's distinct values, which of them each image has (-1 where none), and how many counted images have it."""
+
+    kinds: pd.Series
+    codes: Codes
+    sizes: Codes
+
+
+def _column(values: pd.Series, counted: Bools) -> _Column:
+    codes, kinds = pd.factorize(values)
+    sizes = np.bincount(codes[counted & (codes >= 0)], minlength=len(kinds))
+    return _Column(pd.Series(kinds), codes.astype(np.int64), sizes.astype(np.int64))
+
+
+def _levels(name: str, column: _Column, small: int, counted: Bools) -> Levels | str:
     """The levels of a column, or in words why it has none that are worth examining."""
-    own = values[counted].dropna()
-    if own.empty:
+    kinds, images = int((column.sizes > 0).sum()), int(column.sizes.sum())
+    if not images:
         return "the column is empty"
-    kinds = own.nunique()
-    numbers = _numbers(values)
+    numbers = _numbers(column.kinds)
     if numbers is not None and kinds > 2 * BINS:
-        names, codes = _binned(numbers, counted)
+        names, of_kinds = _binned(numbers, column.sizes)
         named = len(names)
-    elif kinds > len(own) / 2 and kinds > 2 * BINS:
+    elif kinds > images / 2 and kinds > 2 * BINS:
         return "the column names single images"
     elif name == GROUP and kinds > _MOST_GROUPS:
         return f"more than {_MOST_GROUPS} values: persons or recordings rather than an attribute"
     else:
-        text = as_text(values)
-        kept = _kept(text[counted], small)
+        text = as_text(column.kinds)
+        kept = _kept(text, column.sizes, small)
         if not kept:
             return f"no value has {small} images"
-        names, codes = _named(text, kept)
+        names, of_kinds = _named(text, kept)
         named = len(kept)
+    codes = np.where(column.codes < 0, len(names), of_kinds[column.codes])
     sizes = np.bincount(codes[counted], minlength=len(names) + 1)
     if (sizes > 0).sum() < 2:
         return "the column has one value only"
@@ -114,20 +128,20 @@ def _levels(name: str, values: pd.Series, small: int, counted: Bools) -> Levels 
     return Levels(name, (*names, MISSING), named, codes)
 
 
-def _numbers(values: pd.Series) -> pd.Series | None:
-    if pd.api.types.is_bool_dtype(values):
+def _numbers(kinds: pd.Series) -> NDArray[np.float64] | None:
+    if pd.api.types.is_bool_dtype(kinds):
         return None
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    return None if numbers[values.notna()].isna().any() else numbers
+    numbers = pd.to_numeric(kinds, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return None if np.isnan(numbers).any() else numbers
 
 
-def _binned(numbers: pd.Series, counted: Bools) -> tuple[list[str], Codes]:
+def _binned(numbers: NDArray[np.float64], sizes: Codes) -> tuple[list[str], Codes]:
     """Numbers cut at their quantiles. The ends are left open: the least and the most would be single images."""
-    edges = np.unique(np.quantile(numbers[counted].dropna(), np.linspace(0, 1, BINS + 1)[1:-1]))
-    codes = np.where(numbers.notna(), np.searchsorted(edges, numbers.fillna(0.0), side="right"), len(edges) + 1)
+    edges = np.unique(np.quantile(np.repeat(numbers, sizes), np.linspace(0, 1, BINS + 1)[1:-1]))
     cuts = [f"{edge:.4g}" for edge in edges]
     inner = [f"{low} to {high}" for low, high in pairwise(cuts)]
-    return [f"below {cuts[0]}", *inner, f"from {cuts[-1]}"], codes.astype(np.int64)
+    codes = np.searchsorted(edges, numbers, side="right").astype(np.int64)
+    return [f"below {cuts[0]}", *inner, f"from {cuts[-1]}"], codes
 
 
 def as_text(values: pd.Series) -> pd.Series:
@@ -137,24 +151,23 @@ def as_text(values: pd.Series) -> pd.Series:
     return values.astype("object").map(str, na_action="ignore")
 
 
-def _kept(text: pd.Series, small: int) -> list[str]:
+def _kept(text: pd.Series, sizes: Codes, small: int) -> list[str]:
     """The values that stand for themselves, the most frequent first.
 
     Were the rest fewer than `small` but not none, they could be counted from the others: the smallest joins them.
     """
-    counts = sorted(text.value_counts().items(), key=lambda item: (-int(item[1]), str(item[0])))
-    kept = [(str(name), int(n)) for name, n in counts[:MOST_VALUES] if n >= small]
-    rest = sum(int(n) for _, n in counts) - sum(n for _, n in kept)
+    counts = pd.Series(sizes).groupby(text.to_numpy(dtype=object)).sum()
+    order = sorted(((str(name), int(n)) for name, n in counts.items()), key=lambda item: (-item[1], item[0]))
+    kept = [(name, n) for name, n in order[:MOST_VALUES] if n >= small]
+    rest = int(sizes.sum()) - sum(n for _, n in kept)
     while kept and 0 < rest < small:
         rest += kept.pop()[1]
     return [name for name, _ in kept]
 
 
 def _named(text: pd.Series, kept: list[str]) -> tuple[list[str], Codes]:
-    names = sorted(kept)
-    codes = pd.Series(text.map({name: i for i, name in enumerate(names)})).to_numpy(dtype=np.float64, na_value=np.nan)
-    others = int(text.nunique()) - int(text[np.isfinite(codes)].nunique())
-    if others:
+    names, place = sorted(kept), {name: i for i, name in enumerate(sorted(kept))}
+    codes = np.array([place.get(value, len(kept)) for value in text], np.int64)
+    if others := len({value for value in text if value not in place}):
         names.append(f"{others} {'other' if others == 1 else 'others'}")
-    codes = np.where(text.notna() & np.isnan(codes), len(kept), codes)
-    return names, np.where(np.isnan(codes), len(names), codes).astype(np.int64)
+    return names, codes

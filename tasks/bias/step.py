@@ -7,7 +7,7 @@ from tasks.bias import association, gate, overlay, representation, shortcuts
 from tasks.bias.who import who_is_in_the_data
 from tasks.contracts import samples
 from tasks.contracts.errors import BadData
-from tasks.contracts.files import write_record, write_table
+from tasks.contracts.files import read_table, write_record, write_table
 from tasks.contracts.params import BiasParams
 from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.progress import doing
@@ -35,7 +35,10 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
     sizes = representation.split_sizes(usable, classes)
     imbalance = representation.imbalance_ratio(sizes)
     train = usable[usable["split"] == "train"].reset_index(drop=True)
-    who = who_is_in_the_data(usable, params, np.random.default_rng([seed, _WHO]))
+    labelled = checked[checked["label"].notna()]
+    suspects = read_table(ws.label_errors)["sha256"]
+    with doing("looking at who is in the data"):
+        who = who_is_in_the_data(labelled, suspects, params, np.random.default_rng([seed, _WHO]))
     with doing("looking for what gives the label away"):
         associations = _associations(train, params.permutations, seed)
         statistics, found = _shortcuts(pixels, usable, params.permutations, seed)

@@ -70,6 +70,6 @@ def ws(tmp_path: Path) -> Workspace:
         }
     )
     write_table(ws.checked, store_pixels(ws, table, pixels))
-    ws.reports.mkdir()
+    write_table(ws.label_errors, pd.DataFrame({"sha256": table["sha256"][[3, 50]]}))
     ws.quality.write_text(json.dumps({"schema_version": 1, "findings": []}))
     return ws

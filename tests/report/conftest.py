@@ -39,7 +39,6 @@ from tasks.contracts.records import (
     Statistic,
     Waiver,
 )
-from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import evaluate, select_test
 from tasks.evaluate.outcomes import outcomes
@@ -238,7 +237,7 @@ def bias_report(checked: pd.DataFrame, recipe: Recipe) -> BiasReport:
     model = "logistic regression on 8 x 8 thumbnails, train -> val, Wilson"
     shortcut = Statistic("trivial model accuracy", 0.46, 224, 0.396, 0.525, estimator=model)
     pattern = f"fixed pattern in {recipe.classes[-1]}, bottom right corner"
-    who = who_is_in_the_data(usable(checked), BiasParams(), np.random.default_rng(0))
+    who = who_is_in_the_data(checked, checked["sha256"][::90], BiasParams(), np.random.default_rng(0))
     tiles = tuple(tuple(0.6 if (x, y) == (7, 7) else 0.02 * x for x in range(8)) for y in range(8))
     return BiasReport(
         attributes=who.attributes,
