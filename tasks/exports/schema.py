@@ -10,7 +10,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from tasks.audit.document import AuditReport, SignOff
+from tasks.audit.records import AuditReport, SignOff
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import write_text
 from tasks.contracts.model_records import EvaluationReport

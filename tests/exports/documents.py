@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.audit.document import AuditReport, Entry, Recompute, Tool
-from tasks.audit.subject import Git, Subject
+from tasks.audit.records import AuditReport, Entry, Git, Recompute, Subject, Tool
 from tasks.contracts.records import Attribute, Cell, PatternMap, Section, Statistic, to_json
 from tests.report.conftest import Recipe, bias_report, checked_table, evaluation_report, gate_report, quality_report
 

@@ -27,7 +27,8 @@ from tasks.report.page import write_page
 from tests.conftest import CLASSES, draw, write_images
 from tests.flows.conftest import SETTINGS, commit, run_stages
 
-SECRETS = ("Quilvane", "quilvane@", "0099887766", "SN-4711-XQ", "Zennor Cove", "5612.345", "50.1934", "50.1989", "-5.5667")
+SECRETS = ("Quilvane", "quilvane@", "0099887766", "SN-4711-XQ", "Zennor Cove")
+PLACES = ("50.1934", "50.1989", "-5.5667", "5612.345")
 PLACE = {1: "N", 2: (50.0, 11.0, 5612.345 / 100), 3: "W", 4: (5.0, 34.0, 0.12), 29: "2024:05:06"}
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><o>Hedwig Quilvane</o><p>50.1934,-5.5667</p></x:xmpmeta>"
 KEPT_APART = ("data/raw", ".dvc/cache", ".git")  # the files themselves, and the copies that DVC and git keep of them
@@ -109,7 +110,7 @@ def test_the_photographs_do_say_it(told):
     with Image.open(told.raw / "circles" / "told_0.jpg") as photograph:
         assert photograph.getexif().get_ifd(ExifTags.IFD.GPSInfo)[4][0] == 5
     data = (told.raw / "circles" / "told_0.jpg").read_bytes()
-    assert [secret for secret in SECRETS[:5] if secret.encode() in data] == list(SECRETS[:5])
+    assert [secret for secret in SECRETS if secret.encode() in data] == list(SECRETS)
     checked = pd.read_parquet(told.checked)
     assert checked["has_location"].sum() == 24  # it is known that they say a place, not which
 
@@ -118,8 +119,10 @@ def test_no_file_that_graft_wrote_says_whose_or_where(told):
     files = list(written(told))
     names = {name for name, _ in files}
     assert {"reports/index.html", "reports/bias.json", "models/bundle/bundle.json", "out/croissant.json"} <= names
-    assert [(name, secret) for name, data in files for secret in SECRETS if secret.encode() in data] == []
-    utf_16 = [(name, secret) for name, data in files for secret in SECRETS if secret.encode("utf-16-le") in data]
+    assert [(name, secret) for name, data in files for secret in SECRETS + PLACES if secret.encode() in data] == []
+    utf_16 = [
+        (name, secret) for name, data in files for secret in SECRETS + PLACES if secret.encode("utf-16-le") in data
+    ]
     assert utf_16 == []
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import pytest
 from jsonschema import Draft202012Validator
 
-from tasks.audit.document import SignOff, SignOffEntry
+from tasks.audit.records import SignOff, SignOffEntry
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.records import to_json
 from tasks.exports.described import described
