@@ -6,8 +6,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tasks.audit.records import SignOff, SignOffEntry
+from tasks.bias.gate import judge
 from tasks.contracts.errors import BadUsage
-from tasks.contracts.records import to_json
+from tasks.contracts.params import GateParams, WaiverParams
+from tasks.contracts.records import Statistic, to_json
 from tasks.exports.described import described
 from tasks.exports.field_words import FIELD_WORDS
 from tasks.exports.schema import COMMITTED, ROOTS, schema, schema_text
@@ -138,6 +140,15 @@ def test_a_document_of_an_audit_holds_reports_that_are_valid_themselves(reports)
         wrong = copy.deepcopy(reports["audit"])
         wrong[name]["surprise"] = 1
         assert problems(wrong)
+
+
+def test_a_closed_gate_is_valid_and_so_is_a_waived_one():
+    uneven = Statistic("imbalance", None, 0, status="not_measurable", estimator="ratio")
+    waiver = WaiverParams(rule="max_imbalance", reason="only one class yet", by="Ada")
+    for params in (GateParams(), GateParams(waivers=(waiver,))):
+        report = judge(params, {"findings": []}, {"cat": {"train": 9, "test": 2}}, uneven, ())
+        assert report.findings
+        assert problems(json.loads(to_json(report))) == []
 
 
 def test_a_sign_off_is_valid():
