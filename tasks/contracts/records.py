@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.text import json_text
 
 SCHEMA_VERSION = 1
 
@@ -202,7 +203,7 @@ def to_json(record: Any) -> str:
 
     Raises ValueError on NaN or infinity.
     """
-    return json.dumps(asdict(record), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(json.dumps(asdict(record), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

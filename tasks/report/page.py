@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.contracts.files import write_text
+from tasks.contracts.text import visible
 from tasks.contracts.workspace import Workspace
 from tasks.report import answers, data, numbers, overview, results
 from tasks.report.changes import changes, label_rows
@@ -35,15 +36,10 @@ def render(sources: Sources, registered: str = "") -> str:
 
 
 def printable(value: object) -> object:
-    """Text without control characters and lone surrogates, which HTML cannot hold; other values as they are."""
+    """Text without what HTML cannot hold and what hides or turns letters; other values as they are."""
     if type(value) is not str:
         return "not given" if value is None else value
-    return "".join("\ufffd" if _unprintable(c) else c for c in value)
-
-
-def _unprintable(character: str) -> bool:
-    code = ord(character)
-    return (code < 32 and character not in "\t\n\r") or 127 <= code < 160 or 0xD800 <= code < 0xE000
+    return visible(value)
 
 
 def environment() -> Environment:
