@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.bias.alike import p_of_table
-from tasks.bias.association import holm
 from tasks.bias.attributes import Levels, examine
+from tasks.bias.significance import holm
 from tasks.contracts.records import Finding, Section, Severity, Statistic
 from tasks.evaluate.metrics import wilson
 from tasks.evaluate.selection import difference_interval

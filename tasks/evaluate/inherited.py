@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tasks.backbone.features import Rows, cached_features, compute_features
 from tasks.backbone.scores import assign_folds, ridge_predict, settle_batch_norm
 from tasks.backbone.weights import build_backbone, build_network
-from tasks.bias.association import holm
 from tasks.bias.attributes import Levels, columns_of, examine
+from tasks.bias.significance import holm
 from tasks.contracts.errors import BadEnvironment
 from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.params import EvaluateParams
