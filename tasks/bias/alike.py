@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, ks_2samp
 
-from tasks.bias.association import Codes, chi_square
 from tasks.bias.significance import holm
+from tasks.bias.tables import Codes, chi_square
 from tasks.contracts.records import Statistic
 
 MIN_IMAGES = 10  # of each set
