@@ -100,16 +100,19 @@ def _outcome(case: Case, seed: int) -> tuple[bool, bool]:
     rng = np.random.default_rng([seed, 1])
     with TemporaryDirectory() as folder:
         checked, pixels = open_checked(plants.write(Path(folder) / "ws", seed, case.recipe))
-        told = [one for one in _findings(case.after(usable(checked), rng), pixels, seed) if one.check in case.kind]
-    named = [(one.check, one.subject) for one in told]
+        images = case.after(usable(checked), rng)
+        told = _of_pictures(images, pixels, seed) if case.kind is _OF_PICTURES else _of_attributes(images, seed)
+    named = [(one.check, one.subject) for one in told if one.check in case.kind]
     wanted = (case.check, case.subject)
     return wanted in named, wanted in named and named[0] == (case.first or wanted)
 
 
-def _findings(images: pd.DataFrame, pixels: Pixels, seed: int) -> list[Finding]:
-    attributes = look_at_attributes(images, PERMUTATIONS, np.random.default_rng([seed, 2]))
-    pictures = look_at_pictures(pixels, images, PERMUTATIONS, np.random.default_rng([seed, 3]))
-    return [*attributes.findings, *pictures.findings]
+def _of_attributes(images: pd.DataFrame, seed: int) -> tuple[Finding, ...]:
+    return look_at_attributes(images, PERMUTATIONS, np.random.default_rng([seed, 2])).findings
+
+
+def _of_pictures(images: pd.DataFrame, pixels: Pixels, seed: int) -> tuple[Finding, ...]:
+    return look_at_pictures(pixels, images, PERMUTATIONS, np.random.default_rng([seed, 3])).findings
 
 
 def _null(seeds: int, twins: int) -> str:
@@ -124,7 +127,8 @@ def _null(seeds: int, twins: int) -> str:
                 images = images.assign(
                     label=shuffled.permutation(images["label"]), split=shuffled.permutation(images["split"])
                 )
-                alarms.append([one.check for one in _findings(images, pixels, twin) if one.check in _ALARMS])
+                told = (*_of_attributes(images, twin), *_of_pictures(images, pixels, twin))
+                alarms.append([one.check for one in told if one.check in _ALARMS])
     rate = wilson("alarms", sum(map(bool, alarms)), len(alarms))
     named = pd.Series([check for of in alarms for check in set(of)], dtype="str").value_counts().to_dict()
     return (
