@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.backbone.weights import backbone_ref
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.params import EvaluateParams
 from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.records import read_json
+from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import HeldOut, Metrics, evaluate, flat, select_test
+from tasks.evaluate.inherited import Images, inherited_bias
 from tasks.evaluate.metrics import Floats
 from tasks.evaluate.outcomes import outcomes
 from tasks.evaluate.plots import confusion_csv, history_csv
@@ -38,7 +41,9 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     scratch = _probabilities(ws.scratch, pixels, split)
     report = evaluate(split, candidate, scratch, params.resamples, seed)
     sections, found = outcomes(split, candidate, params, np.random.default_rng([seed, _OUTCOMES]))
-    report = replace(report, sections=sections, findings=(*report.findings, *found))
+    train = Images(usable(checked, "train"), prepared)
+    brought, more = inherited_bias(ws, backbone_ref(model["backbone"]), train, params, seed)
+    report = replace(report, sections=(*sections, brought), findings=(*report.findings, *found, *more))
     metrics = flat(report)
     with replacing(ws.plots) as folder:
         folder.mkdir()
