@@ -21,6 +21,8 @@ from tasks.contracts.progress import say
 from tasks.contracts.records import read_json, to_json
 from tasks.contracts.workspace import Workspace
 
+_KEYS = {"number", "kind", "created_at", "previous", "document", "sha256"}  # of every line
+
 
 @dataclass(frozen=True)
 class Entered:
@@ -57,9 +59,12 @@ def entries(ws: Workspace) -> list[dict[str, Any]]:
     """The lines of the ledger as they stand, oldest first; `graft audit verify` says whether they hold."""
     ledger = ws.root / AUDITS / LEDGER
     try:
-        return [json.loads(line) for line in (ledger.read_bytes().splitlines() if ledger.is_file() else ())]
-    except ValueError as error:
-        raise BrokenArtifact(f"{ledger} is not what graft wrote ({error}); `graft audit verify` says more") from None
+        found = [json.loads(line) for line in (ledger.read_bytes().splitlines() if ledger.is_file() else ())]
+    except (ValueError, RecursionError):
+        found = [None]
+    if not all(isinstance(entry, dict) and entry.keys() >= _KEYS for entry in found):
+        raise BrokenArtifact(f"{ledger} is not what graft wrote; `graft audit verify` says more")
+    return found
 
 
 def find_entry(ws: Workspace, number: int | None = None) -> dict[str, Any]:

@@ -66,9 +66,9 @@ def check(root: Path, head: str = "", key: Path | None = None) -> Verdict:
     """Everything in the workspace that its audits pin; a receipt and a public key's file where they are given."""
     found, audits = Verdict(), root / AUDITS
     check_chain(audits, found)
-    number, _, digest = head.partition(":")
-    if head and not (number.isdecimal() and found.heads[int(number) - 1 : int(number)] == [digest]):
-        found.problems.append(f"{LEDGER}: has not the entry {number} of the receipt; it was cut or rewritten")
+    if head and head not in {f"{number}:{digest}" for number, digest in enumerate(found.heads, 1)}:
+        problem = f"has not the entry {head.partition(':')[0]} of the receipt; it was cut or rewritten"
+        found.problems.append(f"{LEDGER}: {problem}")
     if key or (audits / SIGNATURE).is_file():
         _check_signature(audits / SIGNATURE, found, key)
     if latest := [entry for entry in found.entries if entry["kind"] == "audit"][-1:]:

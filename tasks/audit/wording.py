@@ -1,6 +1,7 @@
 """Audits in words: for the screen, and in Markdown for a pull request, where nothing of the data's may act."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from tasks.audit.changes import Changes, Samples
@@ -15,15 +16,15 @@ def entry_line(entry: dict[str, Any]) -> str:
     """One entry of the ledger in a line."""
     when = f"{entry['number']:>4}  {entry['created_at'][:16].replace('T', ' ')}"
     if entry["kind"] == "sign_off":
-        return one_line(f"{when}  audit {entry['audit']} {entry['decision']} by {entry['by']}, {entry['role']}")
-    return f"{when}  root {entry['root_sha256'][:12]}  commit {entry['git_commit'][:12] or 'none'}"
+        return _lines([f"{when}  audit {entry['audit']} {entry['decision']} by {entry['by']}, {entry['role']}"])
+    return _lines([f"{when}  root {entry['root_sha256'][:12]}  commit {entry['git_commit'][:12] or 'none'}"])
 
 
 def screen(document: dict[str, Any]) -> str:
     """A document of the ledger on one screen."""
     entry = document["entry"]
     if document["report"] == "sign_off":
-        return "\n".join(filter(None, [entry_line(entry).strip(), one_line(document["note"])]))
+        return _lines(filter(None, [entry_line(entry).strip(), document["note"]]))
     subject, tool, git = document["subject"], document["tool"], document["subject"]["git"]
     state = f"{git['commit'] or 'none'}{', and files that differ from it' if git['dirty'] else ''}"
     lines = [
@@ -33,12 +34,12 @@ def screen(document: dict[str, Any]) -> str:
         f"commit      {state}",
         f"made by     graft {tool['graft']}, Python {tool['python']}, params {tool['params_sha256'][:12]}",
         f"gate        {_gate(document)}",
-        *(f"  {one['severity']:<9} {one_line(one['message'])}" for one in findings(document)[:_MOST]),
-        *(f"{name:<15} {one_line(text)}" for name, text in document["declared"].items() if text.strip()),
+        *(f"  {one['severity']:<9} {one['message']}" for one in findings(document)[:_MOST]),
+        *(f"{name:<15} {text}" for name, text in document["declared"].items() if text.strip()),
         f"not said    {', '.join(document['not_said']) or 'nothing is left out'}",
         f"recompute   {document['recompute']['command']}",
     ]
-    return "\n".join(lines)
+    return _lines(lines)
 
 
 def markdown(document: dict[str, Any], receipt: str, since: Changes | None) -> str:
@@ -70,13 +71,18 @@ def changed(found: Changes) -> str:
     lines += [f"finding     {one.what}: {one.severity}: {one.message}" for one in found.findings]
     lines += [f"number      {_number(one)}" for one in found.numbers]
     lines += [f"setting     {one}" for one in found.settings]
-    return "\n".join(one_line(line) if not line.startswith(" ") else f"  {one_line(line)}" for line in lines)
+    return _lines(lines)
 
 
 def findings(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Those of the gate and of bias, the worst first."""
     found = [*document["gate"]["findings"], *document["bias"]["findings"]]
     return sorted(found, key=lambda one: _SEVERITIES.index(one["severity"]))
+
+
+def _lines(lines: Iterable[str]) -> str:
+    """Each in one line, with nothing that a terminal would act on."""
+    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines)
 
 
 def _number(one: Any) -> str:

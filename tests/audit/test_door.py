@@ -10,6 +10,7 @@ from flows.recompute import unlike
 from tasks.audit.document import by_hash, draft
 from tasks.audit.ledger import entries
 from tasks.audit.verifier import AUDITS, LEDGER, NOTHING, check, line_of, sha256
+from tasks.audit.wording import markdown, screen
 from tasks.contracts.errors import BadData
 from tasks.contracts.params_file import load_params, override
 from tests.flows.conftest import run_stages
@@ -112,6 +113,18 @@ def test_list_show_and_diff_tell_what_happened(audited, capsys):
     assert "declared.purpose:  -> telling shapes apart" in found["settings"]
     assert all(one["test"] for one in found["numbers"])
     assert "samples 6 added, 1 removed, 1 relabelled" in graft(ws, capsys, "diff", "1", "2")[1]
+
+
+def test_nothing_in_a_document_acts_on_a_terminal_or_in_markdown(audited, capsys):
+    hostile = "\x1b[31m\u202e<img src=x onerror=a()>[x](javascript:a()) @all `|\n# title"
+    found = latest(audited[0], capsys)
+    found["declared"]["purpose"] = hostile
+    found["bias"]["findings"][0]["message"] = hostile
+    said = screen(found)
+    assert all(character.isprintable() for character in said.replace("\n", ""))
+    summary = markdown(found, "1:" + "a" * 64, None)
+    (line,) = [line for line in summary.splitlines() if "img" in line]
+    assert not set("<>[](@`|:").intersection(line.removeprefix("- info: ").removeprefix("- warn: "))
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,13 @@ def test_what_is_no_key_signs_and_checks_nothing(ws, tmp_path, wrong):
     assert check(ws.root, key=path).problems
 
 
+@pytest.mark.parametrize("wrong", ["x", "1", ":", "0:", "-1:" + "0" * 64, "9" * 5000 + ":1", "2:" + "0" * 64])
+def test_what_is_no_receipt_of_this_ledger_is_said(ws, wrong):
+    receipt = decide(ws)
+    assert check(ws.root, receipt).problems == []
+    assert "of the receipt" in check(ws.root, wrong).problems[0]
+
+
 def test_places_that_a_hostile_document_names_are_not_followed(ws):
     enter(ws, *invent(["a"], "", {"../../etc/passwd": "0" * 64, "/dev/zero": "0" * 64}, []))
     found = check(ws.root)
@@ -215,6 +222,8 @@ def test_any_line_gets_a_line_and_no_traceback(ws, line):
     assert done.returncode == 5
     assert f"wrong: {LEDGER} line 2" in done.stdout
     assert not done.stderr
+    with pytest.raises(BrokenArtifact, match="is not what graft wrote"):
+        entries(ws)
 
 
 def test_the_verifier_is_short_and_needs_the_standard_library_alone():
