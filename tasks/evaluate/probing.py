@@ -69,6 +69,9 @@ def _probe(features: Features, rows: pd.DataFrame, one: Levels, rng: np.random.G
     targets = np.unique(one.codes[known], return_inverse=True)[1]
     classes, groups = (pd.factorize(rows.loc[known, name].astype(str))[0] for name in ("label", "component"))
     fold_of = assign_folds(targets, groups.astype(str).tolist(), _FOLDS, int(rng.integers(2**31)))
+    if fold_of.max() == 0:
+        why = "not measured: all images belong together, so none can be held out"
+        return [Statistic(f"{one.name}: difference", None, len(targets), status="not_measurable", estimator=why)]
     learned = _evenly(targets, fold_of, rng)
     right = [
         _called(part[known], targets, classes, (fold_of, learned)) == targets
@@ -81,10 +84,9 @@ def _probe(features: Features, rows: pd.DataFrame, one: Levels, rng: np.random.G
 
     def told(what: str, values: Floats, p: float | None = None) -> Statistic:
         low, high = percentiles(values[1:].astype(np.float64))
-        if (
-            low == high
-        ):  # every image had the same outcome: resampling shows no spread, but another may be this frequent
-            low, high = low - unseen(len(targets)), high + unseen(len(targets))
+        if low == high:  # every image had the same outcome: resampling shows no spread, but another may occur
+            least = 0.0 if p is None else -1.0
+            low, high = max(least, low - unseen(len(targets))), min(1.0, high + unseen(len(targets)))
         return Statistic(f"{one.name}: {what}", float(values[0]), len(targets), low, high, estimator=_HOW, p_value=p)
 
     return [

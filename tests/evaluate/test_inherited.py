@@ -75,6 +75,12 @@ def test_an_attribute_that_is_the_class_is_not_read_through_it():
     assert found == []
 
 
+def test_images_that_all_belong_together_cannot_be_held_out():
+    table = rows(100, 0, site=["north", "south"] * 50).assign(component="one")
+    said, _ = look(np.zeros((100, 3)), np.zeros((100, 3)), table)
+    assert [one.status for one in said.values()] == ["not_measurable"]
+
+
 def test_alarms_are_within_their_level():
     alarms = 0
     for seed in range(60):
