@@ -24,7 +24,9 @@ from tasks.augment.policy import make_policy
 from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.network import TransferNet
 from tasks.backbone.weights import open_entry
+from tasks.contracts.csv_text import csv_text
 from tasks.contracts.environment import prepare_environment
+from tasks.contracts.files import write_text
 from tasks.contracts.model_records import Epoch
 from tasks.contracts.params import AugmentParams, TrainParams
 from tasks.contracts.progress import QUIET, progress
@@ -87,7 +89,8 @@ def main() -> int:
         trials = [trial for job in progress(as_completed(jobs), len(jobs), "panel", "sets") for trial in job.result()]
     table = pd.DataFrame([vars(trial) for trial in trials])
     if asked.write:
-        table.drop(columns="history").to_csv(asked.write, index=False)
+        figures = table.drop(columns="history")
+        write_text(asked.write, csv_text(tuple(figures.columns), figures.itertuples(index=False)))
     print(_accuracies(table).to_string(float_format="{:.1f}".format))
     print(_differences(table).to_string(float_format="{:+.2f}".format))
     print(_speed(table).to_string(float_format="{:.2f}".format))

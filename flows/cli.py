@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import commands
+from flows import audits, commands
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit 2 with the problem and where to read on."""
-        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+        self.exit(2, f"{self.prog}: {one_line(message)}; see `{self.prog} --help`\n")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,7 +81,7 @@ def parser() -> Parser:
     _run(add("run", help="bring every stage up to date, then register the model"))
     _tune(add("tune", help="search settings of training that do better on val"))
 
-    _json(add("audit", help="ingest, quality and bias, without training")).set_defaults(command=commands.audit)
+    _audit(add("audit", help="ingest, quality and bias, without training, and the ledger of all audits"))
 
     stage = add("stage", help="run one stage as dvc.yaml calls it, without Prefect")
     stage.add_argument("name", choices=STAGES, metavar="STAGE")
@@ -124,6 +124,48 @@ def _run(command: argparse.ArgumentParser) -> None:
     _json(command).set_defaults(command=commands.run)
 
 
+def _audit(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--markdown", type=Path, metavar="FILE", help="also a short summary, for a pull request")
+    _json(command).set_defaults(command=audits.audit)
+    add = command.add_subparsers(title="what to do with audits", metavar="[ACTION]", parser_class=Parser).add_parser
+
+    _json(add("list", help="the ledger"), again=True).set_defaults(command=audits.list_audits)
+
+    show = add("show", help="one of them")
+    show.add_argument("number", nargs="?", type=int, metavar="N", help="default: the latest audit")
+    _json(show, again=True).set_defaults(command=audits.show_audit)
+
+    _json(add("pages", help="draw the page of each and the index of all"), again=True).set_defaults(
+        command=audits.pages
+    )
+
+    diff = add("diff", help="what changed in data, numbers, findings and settings")
+    diff.add_argument("before", type=int, metavar="A")
+    diff.add_argument("after", type=int, metavar="B")
+    _json(diff, again=True).set_defaults(command=audits.diff)
+
+    verify = add("verify", help="every hash again; exit 5 names what is wrong")
+    verify.add_argument("--head", default="", metavar="RECEIPT", help="that an audit gave, as NUMBER:SHA256")
+    verify.add_argument("--key", type=Path, metavar="PUBLIC", help="whose signature the ledger must bear")
+    verify.add_argument("--recompute", action="store_true", help="also the numbers, from the data")
+    _json(verify, again=True).set_defaults(command=audits.verify)
+
+    keygen = add("keygen", help="a key to sign with, and one to check with")
+    keygen.add_argument("file", type=Path, metavar="FILE")
+    keygen.set_defaults(command=audits.keygen)
+
+    sign = add("sign", help="sign the ledger as it stands")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the private key")
+    _json(sign, again=True).set_defaults(command=audits.sign)
+
+    sign_off = add("sign-off", help="a person's decision on the latest audit")
+    sign_off.add_argument("--by", required=True, metavar="NAME")
+    sign_off.add_argument("--role", required=True, metavar="ROLE")
+    sign_off.add_argument("--decision", required=True, choices=("accepted", "rejected"))
+    sign_off.add_argument("--note", default="", metavar="TEXT")
+    _json(sign_off, again=True).set_defaults(command=audits.sign_off)
+
+
 def _tune(command: argparse.ArgumentParser) -> None:
     command.add_argument("--budget", metavar="TIME", help="such as 90s, 10m or 2h; default: 10m, or none with --trials")
     command.add_argument("--trials", type=int, metavar="N", help="in all, those of earlier calls included")
@@ -147,8 +189,10 @@ def _pretrain(command: argparse.ArgumentParser) -> None:
     _json(command).set_defaults(command=commands.pretrain)
 
 
-def _json(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    command.add_argument("--json", action="store_true", help="for machines")
+def _json(command: argparse.ArgumentParser, *, again: bool = False) -> argparse.ArgumentParser:
+    """`again`: the command above has the option too, and a default here would undo it."""
+    default = argparse.SUPPRESS if again else False
+    command.add_argument("--json", action="store_true", default=default, help="for machines")
     return command
 
 

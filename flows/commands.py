@@ -1,12 +1,12 @@
 """What each command of the door does. Each takes the parsed arguments and returns an exit code."""
 
-import json
 import os
-import sys
 from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from flows.output import dump as _dump
+from flows.output import show as _print
 from tasks.contracts.errors import BadUsage, GateRefused, one_line
 from tasks.contracts.workspace import Workspace, find_workspace
 
@@ -35,7 +35,7 @@ def run(arguments: Namespace) -> int:
     from tasks.contracts.progress import say
     from tasks.report.page import write_page
 
-    ws = _ready(arguments)
+    ws = ready(arguments)
     if arguments.offline:
         os.environ["GRAFT_OFFLINE"] = "1"
 
@@ -48,11 +48,11 @@ def run(arguments: Namespace) -> int:
         for change in override(ws.params, arguments.set):
             say(f"params.yaml: {change}")
         try:
-            outcomes = _bring_up_to_date(ws, start, arguments.until, force=bool(arguments.force))
+            outcomes = bring_up_to_date(ws, start, arguments.until, force=bool(arguments.force))
         except GateRefused as refused:
             raise GateRefused(f"{refused}; see {write_page(ws)}") from None
         version = publish(ws) if arguments.until == STAGES[-1] else None
-        return _conclude(ws, outcomes, version, as_json=arguments.json)
+        return conclude(ws, outcomes, version, as_json=arguments.json)
 
 
 def tune(arguments: Namespace) -> int:
@@ -60,27 +60,8 @@ def tune(arguments: Namespace) -> int:
     from flows import tuning
 
     limits = tuning.limits(arguments.budget, arguments.trials)
-    found = tuning.search(_ready(arguments), limits, apply=arguments.apply)
+    found = tuning.search(ready(arguments), limits, apply=arguments.apply)
     return _dump(asdict(found)) if arguments.json else _print(tuning.screen(found))
-
-
-def audit(arguments: Namespace) -> int:
-    """Ingest, quality and bias; exit 1 where the gate does not pass."""
-    from flows.stages import Outcome, only_run
-    from tasks.bias.gate import require_open
-
-    ws = _ready(arguments)
-
-    def start() -> list[Outcome]:
-        from flows.audit import audit as flow
-
-        return flow(ws.root)
-
-    with only_run(ws):
-        outcomes = _bring_up_to_date(ws, start, "bias")
-        _conclude(ws, outcomes, None, as_json=arguments.json)
-    require_open(ws.gate)
-    return 0
 
 
 def stage(arguments: Namespace) -> int:
@@ -163,7 +144,7 @@ def pretrain(arguments: Namespace) -> int:
     from tasks.pretrain.lessons import require_network
     from tasks.pretrain.plan import DRAWN_PX, Place, Plan
 
-    ws = _ready(arguments)
+    ws = ready(arguments)
     if arguments.unlabelled and not arguments.data:
         raise BadUsage("--unlabelled is for images of your own; give them with --data")
     if arguments.data and not arguments.data.is_dir():
@@ -245,7 +226,7 @@ def predict(arguments: Namespace) -> int:
     return 0
 
 
-def _ready(arguments: Namespace) -> Workspace:
+def ready(arguments: Namespace) -> Workspace:
     """The workspace, found valid as a whole before anything runs."""
     from flows.workspaces import require_current
     from tasks.contracts.params_file import load_params, require_whole
@@ -259,7 +240,7 @@ def _ready(arguments: Namespace) -> Workspace:
     return ws
 
 
-def _bring_up_to_date(
+def bring_up_to_date(
     ws: Workspace, start: "Callable[[], list[Outcome]]", until: str, *, force: bool = False
 ) -> list[dict[str, Any]]:
     """Start a flow where something is stale; where nothing is, Prefect is not even imported."""
@@ -278,23 +259,24 @@ def _bring_up_to_date(
     return [asdict(outcome) for outcome in outcomes]
 
 
-def _conclude(ws: Workspace, outcomes: list[dict[str, Any]], version: "Version | None", *, as_json: bool) -> int:
-    """Draw the page and show what came out: of the stages that were brought up to date, not of older ones."""
+def conclude(
+    ws: Workspace,
+    outcomes: list[dict[str, Any]],
+    version: "Version | None",
+    *,
+    audit: dict[str, Any] | None = None,
+    as_json: bool,
+) -> int:
+    """Draw the page and show what came out: of the stages that were brought up to date, not of older ones.
+
+    `audit` is what was entered into the ledger of audits.
+    """
     from flows import summary
     from tasks.report.page import write_page
 
     page = write_page(ws, version.title if version else "")
     brought = {outcome["stage"] for outcome in outcomes if outcome["action"] != "not asked for"}
-    found = summary.summarise(ws, brought, version)
+    found = {**summary.summarise(ws, brought, version), **({"audit": audit} if audit else {})}
     if as_json:
         return _dump({**found, "stages": outcomes, "page": str(page)})
     return _print(summary.screen(found, page))
-
-
-def _dump(data: Any) -> int:
-    return _print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
-
-
-def _print(text: str) -> int:
-    sys.stdout.write(text + "\n")
-    return 0

@@ -54,6 +54,9 @@ def screen(found: dict[str, Any], page: Path) -> str:
     if version := found.get("version"):
         role = "champion" if version["champion"] else "not the champion"
         lines.append(f"registered  {version['name']}, {role}: {version['why']}")
+    if audit := found.get("audit"):
+        lines.append(f"audit       {audit['number']}, {audit['document']}")
+        lines.append(f"receipt     {audit['receipt']} (keep it where nobody can rewrite it)")
     lines.append(f"report      {page}")
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +110,14 @@ def describe(policy: Policy, digest: str) -> Augmentation:
     return Augmentation(policy.name, policy.side_px, policy.transforms, digest)
 
 
-def load_policy(path: Path) -> Policy:
-    """The policy that `augmentation.json` describes.
+def load_policy(path: Path, *, mitigated: bool = True) -> Policy:
+    """The policy that `augmentation.json` describes; not `mitigated`: without what is aimed at a bias that was found.
 
     Raises BrokenArtifact where it cannot be read, GateRefused where it was found to change labels.
     """
     data = read_json(path)
     try:
-        transforms = tuple(_frozen(one) for one in data["transforms"])
+        transforms = tuple(frozen(one) for one in data["transforms"][0 if mitigated else data["mitigating"] :])
         policy, refused = Policy(data["policy"], transforms, data["side_px"]), data["refused"]
     except KeyError as error:
         raise BrokenArtifact(f"{path} has no {error}; run `graft run --force augment`") from None
@@ -140,13 +141,25 @@ def digest_of(images: list[Pixels]) -> str:
     return joined.hexdigest()
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """JSON's lists as the tuples that they were."""
     if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
+        return tuple(frozen(item) for item in value)
     if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
+        return {key: frozen(item) for key, item in value.items()}
     return value
+
+
+def _cover(image: Pixels, *, top: float, left: float, height: float, width: float, **_: object) -> Pixels:
+    """`image` with a rectangle (in shares of its sides) in the mean colour of what is around it."""
+    (rows, columns), out = image.shape[:2], image.copy()
+    inside = np.s_[
+        round(top * rows) : round((top + height) * rows), round(left * columns) : round((left + width) * columns)
+    ]
+    around = np.ones((rows, columns), bool)
+    around[inside] = False
+    out[inside] = image[around].mean(axis=0).round() if around.any() else 128
+    return out
 
 
 def _neutral(name: str) -> dict[str, tuple[float, float]]:
@@ -166,6 +179,7 @@ def _build(transforms: tuple[Transform, ...], side_px: int) -> object:
     makers: dict[str, Callable[..., object]] = {
         "Affine": alb.Affine,
         "CoarseDropout": alb.CoarseDropout,
+        "Cover": lambda p, **box: alb.Lambda(image=partial(_cover, **box), p=p),
         "ColorJitter": alb.ColorJitter,
         "GaussianBlur": alb.GaussianBlur,
         "GaussNoise": alb.GaussNoise,

@@ -62,14 +62,16 @@ class Streams:
 class Augmentation:
     """`models/augmentation.json`: the transforms, in order, what they do to labels, and a digest of what they make.
 
-    `refused` holds the rules of the changes that turn one class into another and that nobody waived; no training
-    starts while there is one.
+    The first `mitigating` of them are aimed at a bias that was found, and are not tested: that what they take away is
+    not the class, a person said. `refused` holds the rules of the changes that turn one class into another and that
+    nobody waived; no training starts while there is one.
     """
 
     policy: str
     side_px: int
     transforms: tuple[Transform, ...]
     digest: str
+    mitigating: int = 0
     refused: tuple[str, ...] = ()
     safety: LabelSafety | None = None
     streams: Streams | None = None

@@ -1,13 +1,14 @@
 """The augment stage: settle the policy, test what it does to labels, and show what it does."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.augment.policy import Policy, describe, digest_of, make_policy, seed_for
+from tasks.augment.policy import Policy, describe, digest_of, frozen, make_policy, seed_for
 from tasks.augment.probes import probes_of
-from tasks.augment.records import Augmentation, Streams
+from tasks.augment.records import Augmentation, Streams, Transform
 from tasks.augment.refusal import (
     refusal_line,
     refused_rules,
@@ -24,10 +25,11 @@ from tasks.contracts.files import replacing, write_record
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.progress import doing
+from tasks.contracts.records import read_json
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 
-VERSION = 3
+VERSION = 4
 VIEWS = 6
 MOST_ROWS = 12
 
@@ -41,18 +43,21 @@ def run(ws: Workspace, params: AugmentParams, seed: int) -> Augmentation:
     """
     require_open(ws.gate)
     checked, pixels = open_checked(ws)
-    policy = make_policy(params, pixels.shape[1])
-    require_known_waivers(params.waivers, [probe.rule for probe in probes_of(policy.transforms)])
+    own = make_policy(params, pixels.shape[1])
+    aimed = _aimed(read_json(ws.bias))
+    policy = replace(own, transforms=(*aimed, *own.transforms))
+    require_known_waivers(params.waivers, [probe.rule for probe in probes_of(own.transforms)])
     train = usable(checked, "train")
     if train.empty:
         raise BadData("no usable image is in the train split; reports/quality.json says why")
     rows = _sheet_rows(train, pixels, policy, seed)
     with doing("what augmentation does to labels"):
-        safety = examine(_pictures(train, pixels), policy, ws.cache, seed)
+        safety = examine(_pictures(train, pixels), own, ws.cache, seed)  # that the aimed ones pass, a person said
     streams = _streams(train, pixels, policy, seed)
     worst = worst_changes(safety)
     record = replace(
         describe(policy, digest_of([view for row in rows for view in row.views])),
+        mitigating=len(aimed),
         refused=refused_rules(worst, params),
         safety=safety,
         streams=streams,
@@ -64,6 +69,11 @@ def run(ws: Workspace, params: AugmentParams, seed: int) -> Augmentation:
     if record.refused:
         raise GateRefused(refusal_line(worst, params))
     return record
+
+
+def _aimed(bias: dict[str, Any]) -> tuple[Transform, ...]:
+    """What the bias report wants training images changed by."""
+    return tuple(frozen(one) for mitigation in bias["mitigations"] for one in mitigation["transforms"])
 
 
 def _pictures(train: pd.DataFrame, pixels: Pixels) -> Pictures:

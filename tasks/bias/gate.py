@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.contracts.errors import BadUsage, GateRefused, one_line
 from tasks.contracts.params import GateParams
-from tasks.contracts.records import Finding, GateReport, GateRule, Statistic, Waiver, read_json
+from tasks.contracts.records import Finding, GateReport, GateRule, Statistic, Status, Waiver, read_json
 
 CONTRACT = "contract"
 MAX_IMBALANCE = "max_imbalance"
@@ -118,7 +118,8 @@ def _association(associations: Sequence[Statistic], limit: float) -> GateRule:
 
 
 def _finding(rule: GateRule) -> Finding:
-    statistic = Statistic(rule.rule, rule.value, 1, status="not_measurable" if rule.value is None else "measured")
+    status: Status = "not_measurable" if rule.value is None else "measured"
+    statistic = Statistic(rule.rule, rule.value, 1, status=status, estimator="as the rule says")
     if rule.waiver:
         message = f"{rule.rule} was waived by {rule.waiver.by}: {rule.waiver.reason} ({rule.message})"
         return Finding("gate", "warn", rule.rule, statistic, message)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
+from tasks.bias.significance import LEVEL, enough, family_wise
 from tasks.contracts.prepared import Pixels
 
 GRID = 8  # tiles along each side
@@ -32,7 +34,8 @@ class Overlay:
     """The most suspicious tile of one class.
 
     `excess` is the agreement of edge directions in the tile, in [0, 2], less that of the third-best tile far away;
-    `ratio` their quotient; `p_value` is family-wise over classes and tiles; `strongest` orders the class's images.
+    `ratio` their quotient; `p_value` is family-wise over classes and tiles; `strongest` orders the class's images;
+    `excesses` are those of all tiles, (GRID, GRID).
     """
 
     label: int
@@ -42,11 +45,12 @@ class Overlay:
     ratio: float
     p_value: float
     strongest: NDArray[np.int64]
+    excesses: Floats
 
     @property
     def suspicious(self) -> bool:
         """Whether chance, and natural alignment, are both unlikely to explain it."""
-        return self.p_value <= 0.05 and self.excess >= MIN_EXCESS and self.ratio >= MIN_RATIO
+        return self.p_value <= LEVEL and self.excess >= MIN_EXCESS and self.ratio >= MIN_RATIO
 
 
 def place_of(tile: tuple[int, int]) -> str:
@@ -87,7 +91,7 @@ def find_overlays(
     counts = np.bincount(labels)
     scan = _Scan(directions, counts)
     excess, ratio = scan.scores(labels[None])
-    null = _null_maxima(scan, labels, permutations, rng)
+    null = _null_maxima(scan, labels, enough(permutations), rng)
     sums = scan.sums(labels[None])[0]
     found = []
     for label in np.flatnonzero(counts >= MIN_IMAGES):
@@ -105,8 +109,9 @@ def find_overlays(
                 tile=(tile // GRID, tile % GRID),
                 excess=value,
                 ratio=float(ratio[0, label, tile]),
-                p_value=float((1 + (null >= value).sum()) / (1 + permutations)),
+                p_value=family_wise(value, null),
                 strongest=members[np.argsort(-strength, kind="stable")],
+                excesses=excess[0, label].reshape(GRID, GRID),
             )
         )
     return sorted(found, key=lambda overlay: (-overlay.excess, overlay.label))
@@ -135,10 +140,12 @@ class _Scan:
 
     def sums(self, labellings: NDArray[np.int64]) -> Floats:
         """Directions summed over each class: (B, n) -> (B, K, tiles, pixels * 2)."""
-        blocks, images = labellings.shape
-        member = (labellings[:, None] == np.arange(len(self.counts))[:, None]).astype(np.float32)
-        flat = member.reshape(-1, images) @ self.directions.reshape(images, -1)
-        sums: Floats = flat.reshape(blocks, len(self.counts), *self.directions.shape[1:]).astype(np.float64)
+        (blocks, images), classes = labellings.shape, len(self.counts)
+        rows = (labellings + classes * np.arange(blocks)[:, None]).ravel()
+        ones = np.ones(len(rows), np.float32)
+        member = csr_array((ones, (rows, np.tile(np.arange(images), blocks))), shape=(blocks * classes, images))
+        flat = member @ self.directions.reshape(images, -1)  # dense, it would take the longer the more classes
+        sums: Floats = flat.reshape(blocks, classes, *self.directions.shape[1:]).astype(np.float64)
         return sums
 
     def scores(self, labellings: NDArray[np.int64]) -> tuple[Floats, Floats]:

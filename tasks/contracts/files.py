@@ -3,7 +3,6 @@
 import glob
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,6 @@ from tasks.contracts.records import to_json
 
 if TYPE_CHECKING:  # pandas takes a second to import; the door writes files without it
     import pandas as pd
-
-# OWASP, "CSV Injection"; the last four are the full-width forms that some spreadsheets take for the first
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 @contextmanager
@@ -46,11 +41,6 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-
-
-def csv_safe(text: str) -> str:
-    """`text` as a CSV cell that no spreadsheet runs: a formula gets an apostrophe in front; numbers stay."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text) else text
 
 
 def write_record(path: Path, record: Any) -> None:

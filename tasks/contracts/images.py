@@ -25,6 +25,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from tasks.contracts.cameras import camera_named
 from tasks.contracts.errors import BadData
 from tasks.contracts.reasons import REASONS
 
@@ -42,7 +43,7 @@ Grey = NDArray[np.uint8]
 _OTHER_FORMATS = (b"%PDF", b"%!PS", b"8BPS", b"SIMPLE  =", b"\0\0\1\0", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"qoif")
 _OUR_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
 _OUR_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82", b"GI": b";"}  # first two bytes -> the last
-_ORIENTATION, _EXIF_GPS = 0x0112, 0x8825
+_ORIENTATION, _EXIF_GPS, _EXIF_MAKE, _EXIF_MODEL = 0x0112, 0x8825, 0x010F, 0x0110
 _BROKEN = (SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 
 
@@ -69,6 +70,9 @@ class Decoded:
     has_location: bool  # its metadata say where it was taken
     jpeg_quality: float  # as the Independent JPEG Group counts, 1 to 100; NaN where the file is no JPEG
     core: Grey | None = None  # the middle of the file's own pixels in grey, at most CORE_PX a side; None: not decoded
+    camera: str | None = (
+        None  # make and model, never a serial number or a name of a person; None: its EXIF says nothing
+    )
 
 
 def decode(
@@ -103,6 +107,7 @@ def decode(
         has_location=_EXIF_GPS in _exif(image),
         jpeg_quality=_jpeg_quality(image),
         core=_core(grey) if grey.shape == (height, width) else None,
+        camera=camera_named(*(_text(image, tag) for tag in (_EXIF_MAKE, _EXIF_MODEL))),
     )
 
 
@@ -216,6 +221,15 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1 to 8; 1 where there is none or its block cannot be read. Pillow turns a TIFF itself."""
     turn = _exif(image).get(_ORIENTATION, 1)
     return turn if turn in range(1, 9) else 1
+
+
+def _text(image: Image.Image, tag: int) -> str:
+    """An EXIF tag that holds text; empty where it does not, or cannot be read."""
+    try:
+        value = _exif(image).get(tag)
+    except _BROKEN:
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 def _exif(image: Image.Image) -> Mapping[int, Any]:

@@ -157,7 +157,7 @@ class EvaluationReport:
     difference: Statistic
     mistakes: tuple[Mistake, ...]
     findings: tuple[Finding, ...]
-    sections: tuple[Section, ...] = ()  # outcomes by group
+    sections: tuple[Section, ...] = ()  # outcomes by group, and what acting on a bias did
     split: str = "test"
     report: str = "evaluation"
     schema_version: int = SCHEMA_VERSION

@@ -145,13 +145,18 @@ class ReferenceParams(Section):
 
 
 class BiasParams(Section):
-    """How hard bias is looked for, who should be in the data, what is not published, and what stops the run."""
+    """How hard bias is looked for, who should be in the data, what is not published, and what stops the run.
+
+    `mitigate` names the kinds of bias to act on where they are found: only a person knows that a tone or a column has
+    nothing to do with what the classes mean.
+    """
 
     permutations: int = Field(200, ge=20, le=100_000)
     attributes: tuple[str, ...] = ()
     small_cell: int = Field(5, ge=1)
     coverage: CoverageParams = CoverageParams()
     reference: ReferenceParams = ReferenceParams()
+    mitigate: tuple[Literal["association", "border", "compression", "overlay", "sharpness", "size", "tone"], ...] = ()
     gate: GateParams = GateParams()
 
 
@@ -259,6 +264,29 @@ class RegisterParams(Section):
     margin: Share = 0.01
 
 
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+
+
+class AuditParams(Section):
+    """What only people can say about the data. It goes into each audit as it stands; no stage reads it.
+
+    What is left empty is listed in the audit as not said.
+    """
+
+    purpose: Text = ""
+    population: Text = ""
+    out_of_scope: Text = ""
+    sources: Text = ""
+    licence: Text = ""
+    consent: Text = ""
+    period: Text = ""
+    personal_data: Text = ""
+    legal_basis: Text = ""
+    annotation: Text = ""
+    assumptions: Text = ""
+    owner: Text = ""
+
+
 class Params(Section):
     """The whole of `params.yaml`."""
 
@@ -271,3 +299,4 @@ class Params(Section):
     train: TrainParams = TrainParams()
     evaluate: EvaluateParams = EvaluateParams()
     register_: RegisterParams = Field(RegisterParams(), alias="register")
+    audit: AuditParams = AuditParams()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from tasks.contracts.text import for_terminal
+
 T = TypeVar("T")
 _SECONDS_BETWEEN_LINES = 10.0
 QUIET = "GRAFT_QUIET"  # set in the environment by `--quiet`, so that child processes are quiet too
@@ -15,7 +17,7 @@ QUIET = "GRAFT_QUIET"  # set in the environment by `--quiet`, so that child proc
 def say(text: str) -> None:
     """One plain line about what is going on."""
     if not os.environ.get(QUIET):
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(for_terminal(text) + "\n")
         sys.stderr.flush()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.text import json_text
 
 SCHEMA_VERSION = 1
 
@@ -73,6 +74,19 @@ class Cell:
     value: str
     split: str
     images: int | None
+
+
+@dataclass(frozen=True)
+class Mitigation:
+    """What is done against a bias: its kind (`overlay`, `association` ...), about what, and by which means.
+
+    `transforms` are what training images are changed by, for `augmentation`; empty for `reweighing`.
+    """
+
+    kind: str
+    subject: str
+    means: str
+    transforms: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -146,6 +160,7 @@ class BiasReport:
     cells: tuple[Cell, ...] = ()
     sections: tuple[Section, ...] = ()
     maps: tuple[PatternMap, ...] = ()
+    mitigations: tuple[Mitigation, ...] = ()
     report: str = "bias"
     schema_version: int = SCHEMA_VERSION
 
@@ -188,7 +203,7 @@ def to_json(record: Any) -> str:
 
     Raises ValueError on NaN or infinity.
     """
-    return json.dumps(asdict(record), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(json.dumps(asdict(record), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -51,6 +51,12 @@ ALLOWED: dict[str, dict[str, Argument]] = {
         "saturation": Argument(0, 1, "limit", neutral=1),
         "hue": Argument(0, 0.5, "limit", neutral=0, stride=1 / 6),  # of the colour circle
     },
+    "Cover": {  # a rectangle at a fixed place, in shares of the side
+        "top": Argument(0, 1, "value"),
+        "left": Argument(0, 1, "value"),
+        "height": Argument(0.01, 1, "value"),
+        "width": Argument(0.01, 1, "value"),
+    },
     "GaussianBlur": {"sigma_limit": Argument(0.1, 20)},  # px
     "GaussNoise": {"std_range": Argument(0, 1)},  # of full scale
     "HorizontalFlip": {},

@@ -53,6 +53,7 @@ class Workspace:
     metrics = At("reports/metrics.json")
     plots = At("reports/plots")
     page = At("reports/index.html")
+    audit_pages = At("reports/audit")
 
     private = At(".graft")  # caches, locks and run records: never versioned, safe to delete between runs
     cache = At(".graft/cache")

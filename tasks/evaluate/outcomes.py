@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
-from tasks.bias.association import holm
 from tasks.bias.attributes import columns_of, examine
+from tasks.bias.significance import holm
 from tasks.contracts.params import EvaluateParams
 from tasks.contracts.records import Finding, Section, Statistic
 from tasks.evaluate.evaluation import HeldOut

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tasks.backbone.scores import assign_folds, ridge_predict
-from tasks.bias.association import holm
 from tasks.bias.attributes import Levels
+from tasks.bias.significance import holm
 from tasks.contracts.records import Finding, Statistic
 from tasks.evaluate.metrics import percentiles, unseen
 

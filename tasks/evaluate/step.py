@@ -1,6 +1,7 @@
 """Evaluate: the candidate and its control on the test split, which nothing before has looked at."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import HeldOut, Metrics, evaluate, flat, select_test
 from tasks.evaluate.inherited import Images, inherited_bias
 from tasks.evaluate.metrics import Floats
+from tasks.evaluate.mitigation import Trial, compared
 from tasks.evaluate.outcomes import outcomes
 from tasks.evaluate.plots import confusion_csv, history_csv
+from tasks.train.model import UNMITIGATED
 from tasks.train.predictor import predict_folder
 
 VERSION = 2
-_OUTCOMES = 1  # the stream of randomness below the seed
+_OUTCOMES, _MITIGATION = 1, 2  # streams of randomness below the seed
 
 
 def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
@@ -44,6 +47,10 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     train = Images(usable(checked, "train"), prepared)
     brought, more = inherited_bias(ws, backbone_ref(model["backbone"]), train, params, seed)
     report = replace(report, sections=(*sections, brought), findings=(*report.findings, *found, *more))
+    if (ws.candidate / UNMITIGATED).is_dir():
+        trial = _trial(ws, split, pixels, params.resamples, seed)
+        section, findings = compared(trial, read_json(ws.bias)["mitigations"])
+        report = replace(report, sections=(*report.sections, section), findings=(*report.findings, *findings))
     metrics = flat(report)
     with replacing(ws.plots) as folder:
         folder.mkdir()
@@ -52,6 +59,15 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     write_record(ws.metrics, metrics)
     write_record(ws.evaluation, report)
     return metrics
+
+
+def _trial(ws: Workspace, split: HeldOut, pixels: Pixels, resamples: int, seed: int) -> Trial:
+    """The candidate, and the same network without what was done against a bias."""
+    rng = np.random.default_rng([seed, _MITIGATION])
+    before, after = (
+        partial(_probabilities, folder, split=split) for folder in (ws.candidate / UNMITIGATED, ws.candidate)
+    )
+    return Trial(before, after, split.rows, pixels, split.targets, resamples, rng)
 
 
 def _pixels(prepared: Pixels, split: HeldOut) -> Pixels:

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from tasks.contracts.csv_text import csv_text
 from tasks.contracts.errors import BadEnvironment, BadUsage
 from tasks.ingest.crops import PHOTOGRAPHS, Crop, Photograph, crops
 
@@ -66,7 +67,8 @@ def make_demo(folder: Path, seed: int) -> Demo:
         (folder / path).write_bytes(sample.data)
     table = pd.DataFrame([{"path": path} | _metadata(sample) for path, sample in samples.items()])
     table = table.astype(dict.fromkeys(("x", "y", "size_px"), "Int64"))  # a text file has no place
-    table.to_csv(folder / "metadata.csv", index=False, lineterminator="\n")
+    rows = ([None if pd.isna(cell) else cell for cell in row] for row in table.itertuples(index=False))
+    (folder / "metadata.csv").write_text(csv_text(tuple(table.columns), rows), encoding="utf-8", newline="\n")
     flaws = sorted({sample.planted for sample in samples.values() if sample.planted})
     return Demo(
         files=len(samples),

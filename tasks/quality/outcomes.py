@@ -11,6 +11,7 @@ import pandas as pd
 
 from tasks.contracts.errors import one_line
 from tasks.contracts.records import Expectation, Finding, Statistic
+from tasks.contracts.text import json_text
 from tasks.quality.suite import Entry
 
 _EXAMPLES = 5
@@ -94,7 +95,7 @@ def result_json(entries: Sequence[Entry], outcomes: Sequence[Outcome], engine: s
         "meta": {"great_expectations_version": engine},
         "results": [_one_result(entry, outcome) for entry, outcome in zip(entries, outcomes, strict=True)],
     }
-    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def about_contract(contract: Sequence[Expectation], rows: int) -> list[Finding]:

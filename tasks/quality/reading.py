@@ -64,6 +64,7 @@ def _read(reader: Reader, place: Place, record: int, one_large: AbstractContextM
         "mode": image.mode,
         "format": image.format,
         "has_location": image.has_location,
+        "camera": image.camera,
         "prepared_px": caps.side_px,
         "pixels_crc32": checksum_of(image.pixels),
         "aspect": max(image.width, image.height) / min(image.width, image.height),

@@ -34,6 +34,7 @@ _TYPES = {
     "mode": "str",
     "format": "str",
     "has_location": "boolean",
+    "camera": "str",
     "prepared_px": "Int64",
     "pixels_crc32": "Int64",
     "aspect": "float64",
@@ -69,9 +70,9 @@ def prepared_side(root: Path, rows: Iterable[Place], most_px: int) -> int:
 def scan(root: Path, manifest: pd.DataFrame, caps: Caps, store: Store, index: Path) -> Scan:
     """Read every file of the manifest that has no reason against it yet and is not known from the last scan.
 
-    The manifest comes back with `sha256`, `bytes`, `width`, `height`, `mode`, `format`, `aspect` (long side by short
-    side), `jpeg_quality`, the measures, and `prepared_px` and `pixels_crc32` where the image's pixels are in `store`;
-    what was found is added to `reasons`. `index` is where what is known is kept for the next scan.
+    The manifest comes back with `sha256`, `bytes`, `width`, `height`, `mode`, `format`, `camera`, `aspect` (long side
+    by short side), `jpeg_quality`, the measures, and `prepared_px` and `pixels_crc32` where the image's pixels are in
+    `store`; what was found is added to `reasons`. `index` is where what is known is kept for the next scan.
     Raises OSError where the disk is full, BadEnvironment where the system ends a worker.
     """
     readable = np.array([all(reason == "no_label" for reason in ids) for ids in manifest["reasons"]], dtype=bool)

@@ -26,7 +26,7 @@ from tasks.quality.reading import Caps
 from tasks.quality.scan import prepared_side, scan
 from tasks.quality.verdicts import judge
 
-VERSION = 4
+VERSION = 5
 
 
 def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:

@@ -65,6 +65,15 @@ def answers(report: Report) -> tuple[list[Answer], int]:
     return shown, max(0, len(sections) - MOST_SECTIONS)
 
 
+def bias_views(bias: Report) -> dict[str, Any]:
+    """What `bias.html` shows of a bias report, beside the report itself and its composition."""
+    return {
+        "bias_answers": answers(bias),
+        "attribute_tables": attribute_tables(bias),
+        "tile_maps": tile_maps(bias),
+    }
+
+
 def attribute_tables(bias: Report) -> tuple[list[AttributeTable], int]:
     """A table for each attribute with cells, at most MOST_TABLES, and how many more there are."""
     cells: dict[str, dict[tuple[str, str, str], int | None]] = {}

@@ -1,5 +1,6 @@
 """The first screen: what was found, what was chosen, how good it is, and what to worry about."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,17 +31,24 @@ class Findings:
 
 
 def findings(sources: Sources) -> Findings:
-    """The findings of every report, each with the report that it comes from."""
+    """The findings of every report."""
+    return findings_of(
+        (
+            sources.quality,
+            sources.bias,
+            sources.gate,
+            sources.augmentation,
+            sources.selection,
+            sources.training,
+            sources.evaluation,
+        )
+    )
+
+
+def findings_of(reports: Iterable[Report | None]) -> Findings:
+    """The findings of the reports that are there, each with the report that it comes from."""
     found: list[dict[str, Any]] = []
-    for report in (
-        sources.quality,
-        sources.bias,
-        sources.gate,
-        sources.augmentation,
-        sources.selection,
-        sources.training,
-        sources.evaluation,
-    ):
+    for report in reports:
         if report is not None and "findings" in report:  # augmentation.json has them since its results version 2
             found += [{**finding, "report": report["report"]} for finding in report["findings"]]
     found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.contracts.files import write_text
+from tasks.contracts.text import visible
 from tasks.contracts.workspace import Workspace
 from tasks.report import answers, data, numbers, overview, results
 from tasks.report.changes import changes, label_rows
@@ -31,22 +32,18 @@ def write_page(ws: Workspace, registered: str = "") -> Path:
 
 def render(sources: Sources, registered: str = "") -> str:
     """The page as HTML."""
-    return _environment().get_template("page.html").render(registered=registered, **_views(sources))
+    return environment().get_template("page.html").render(registered=registered, **_views(sources))
 
 
 def printable(value: object) -> object:
-    """Text without control characters and lone surrogates, which HTML cannot hold; other values as they are."""
+    """Text without what HTML cannot hold and what hides or turns letters; other values as they are."""
     if type(value) is not str:
         return "not given" if value is None else value
-    return "".join("\ufffd" if _unprintable(c) else c for c in value)
+    return visible(value)
 
 
-def _unprintable(character: str) -> bool:
-    code = ord(character)
-    return (code < 32 and character not in "\t\n\r") or 127 <= code < 160 or 0xD800 <= code < 0xE000
-
-
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates, with every value escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -91,12 +88,7 @@ def _views(sources: Sources) -> dict[str, Any]:
     if sources.label_errors is not None:
         views["suspects"] = data.suspects(sources.label_errors)
     if sources.bias is not None:
-        views |= {
-            "composition": data.composition(sources.bias),
-            "bias_answers": answers.answers(sources.bias),
-            "attribute_tables": answers.attribute_tables(sources.bias),
-            "tile_maps": answers.tile_maps(sources.bias),
-        }
+        views |= {"composition": data.composition(sources.bias), **answers.bias_views(sources.bias)}
     if sources.augmentation is not None:
         views |= {"changes": changes(sources.augmentation), "label_rows": label_rows(sources.augmentation)}
     if sources.tuning is not None:

@@ -57,14 +57,28 @@ def _is_depthwise_with_batch_norm(module: nn.Module) -> bool:
 @torch.inference_mode()
 def validate(module: nn.Module, val: Batches, device: torch.device) -> tuple[float, float]:
     """Mean cross-entropy in nats and accuracy on all of `val`; the module is left in evaluation mode."""
+    loss, correct, _ = _sums(module, val, device).sum(1)
+    return float(loss) / len(val.samples), float(correct) / len(val.samples)
+
+
+@torch.inference_mode()
+def worst_group_accuracy(module: nn.Module, val: Batches, device: torch.device) -> float:
+    """The accuracy on the cell of class and group of `val` where it is least; the module is left in evaluation mode."""
+    _, correct, images = _sums(module, val, device)
+    return float((correct / images)[images > 0].min())
+
+
+def _sums(module: nn.Module, val: Batches, device: torch.device) -> Tensor:
+    """The loss, the images named right and the images of each cell, over all processes: (3, cells), float64."""
     module.eval()
-    loss = correct = 0.0
+    sums = torch.zeros(3, int(val.samples.groups.max()) + 1, dtype=torch.float64)
     parts = [current().part(part) for part in split_evenly(np.arange(len(val.samples)), EVALUATION_BATCH)]
-    for batch in val.epoch([part for part in parts if len(part)], 0, 0):
+    parts = [part for part in parts if len(part)]
+    for part, batch in zip(parts, val.epoch(parts, 0, 0), strict=True):
         logits = forward(module, batch.inputs, device)
         targets = batch.targets.to(device)
-        loss += functional.cross_entropy(logits, targets, reduction="sum").item()
-        correct += (logits.argmax(1) == targets).sum().item()
-    sums = torch.tensor([loss, correct], dtype=torch.float64)
+        losses = functional.cross_entropy(logits, targets, reduction="none")
+        found = torch.stack([losses.double(), (logits.argmax(1) == targets).double(), torch.ones_like(losses).double()])
+        sums.index_add_(1, torch.from_numpy(val.samples.groups[part]), found.cpu())
     current().sum([sums])
-    return float(sums[0]) / len(val.samples), float(sums[1]) / len(val.samples)
+    return sums

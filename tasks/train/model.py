@@ -19,6 +19,7 @@ from tasks.contracts.records import read_json
 
 WEIGHTS = "weights.safetensors"
 RECORD = "model.json"
+UNMITIGATED = "unmitigated"  # beside a candidate that something was done for against a bias: the model without it
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
 """What is to be learned, put together from what the stages before training left in a workspace."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from tasks.augment.policy import load_policy
 from tasks.backbone.weights import backbone_ref
 from tasks.contracts.params import TrainParams
@@ -8,7 +12,7 @@ from tasks.contracts.records import read_json
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.train.data import load_samples
-from tasks.train.model import Head
+from tasks.train.model import UNMITIGATED, Head
 from tasks.train.settings import recipe_of
 from tasks.train.transfer import Task
 
@@ -37,3 +41,12 @@ def open_task(ws: Workspace, params: TrainParams, seed: int) -> tuple[Task, tupl
         views=params.views,
     )
     return task, classes
+
+
+def without_mitigation(ws: Workspace, task: Task) -> Task | None:
+    """The same task with nothing done against a bias, to compare with; None where nothing is done."""
+    policy, even = load_policy(ws.augmentation, mitigated=False), np.ones_like(task.train.weights)
+    if policy.transforms == task.policy.transforms and np.array_equal(task.train.weights, even):
+        return None
+    train = replace(task.train, weights=even)
+    return replace(task, train=train, policy=policy, checkpoints=task.checkpoints / UNMITIGATED)

@@ -12,8 +12,8 @@ from tasks.contracts.progress import say
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.train.launch import answer, run_joined
-from tasks.train.model import RECORD, count_parameters, save_model
-from tasks.train.opening import open_task
+from tasks.train.model import RECORD, UNMITIGATED, count_parameters, save_model
+from tasks.train.opening import open_task, without_mitigation
 from tasks.train.ranks import current, joined
 from tasks.train.settings import strategies_of
 from tasks.train.strategies import Scratch
@@ -33,6 +33,7 @@ class Trained:
 def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
     """Write `models/candidate` and `models/scratch`. A run that was killed goes on where it was.
 
+    Where something is done against a bias, the candidate's folder also holds the model that is trained without it.
     Raises GateRefused, BadUsage (frozen stages, a column), BadData (an empty split, a loss that is no number),
     BadEnvironment (device, memory) and BrokenArtifact (weights).
     """
@@ -50,9 +51,13 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
         said = ", ".join(f"{attempt.strategy} {attempt.val_accuracy:.3f}" for attempt in attempts)
         say(f"accuracy on val: {said}; {best.strategy} is the candidate")
     compared = attempts if len(attempts) > 1 else ()
+    plain = without_mitigation(ws, task)
+    before = transfer(plain, next(one for one in wanted if one.name == best.strategy)) if plain else None
     if current().is_first:
         for folder, name in ((ws.candidate, best.strategy), (ws.scratch, scratch.name)):
             _save(folder, task, found[name], (classes, compared if folder == ws.candidate else ()))
+        if before:
+            _save(ws.candidate / UNMITIGATED, task, before, (classes, ()))
         shutil.rmtree(ws.checkpoints, ignore_errors=True)
     return Trained(best, found[scratch.name].on_val)
 

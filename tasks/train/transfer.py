@@ -25,7 +25,7 @@ from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import say
 from tasks.train.checkpoint import SECONDS_BETWEEN, Checkpoint, Position
 from tasks.train.data import ImageBatches, RowBatches, Samples
-from tasks.train.forward import suits_bfloat16, validate
+from tasks.train.forward import suits_bfloat16, validate, worst_group_accuracy
 from tasks.train.loop import Fitted, Learner, Recipe, fit
 from tasks.train.model import Head, fresh_net
 from tasks.train.ranks import current
@@ -191,7 +191,10 @@ def _unmixed(recipe: Recipe) -> Recipe:
 
 
 def _interpolated(task: Task, tuned: Transferred, probed: dict[str, Tensor]) -> Transferred:
-    """The weights between `probed` and `tuned` that do best on val, by accuracy and then by loss."""
+    """The weights between `probed` and `tuned` that do best on val, by accuracy and then by loss.
+
+    Under group DRO first by the accuracy of the worst group: that is what was trained for.
+    """
     net, device = tuned.net, task.recipe.device
     val = _images(task, task.val, None)
     end = {name: value.clone() for name, value in net.state_dict().items()}
@@ -199,15 +202,21 @@ def _interpolated(task: Task, tuned: Transferred, probed: dict[str, Tensor]) -> 
     # what is frozen is left alone: even the mean of two equal zeros may differ in its sign
     moved = {name: (start, end[name]) for name, start in starts.items() if not torch.equal(start, end[name])}
 
-    def attempt(share: float) -> Attempt:
+    def attempt(share: float) -> tuple[Attempt, float]:
         net.load_state_dict(end | {name: torch.lerp(old, new, share) for name, (old, new) in moved.items()})
         loss, accuracy = validate(net, val, device)
-        return Attempt(tuned.on_val.strategy, accuracy, loss)
+        worst = worst_group_accuracy(net, val, device) if task.recipe.group_dro else 0.0
+        return Attempt(tuned.on_val.strategy, accuracy, loss), worst
+
+    def order(share: float) -> tuple[float, tuple[float, float]]:
+        found, worst = attempt(share)
+        return worst, rank(found)
 
     shares = [step / _STEPS_BETWEEN_ENDS for step in range(_STEPS_BETWEEN_ENDS + 1)]
-    best = max(shares, key=lambda share: rank(attempt(share)))
-    say(f"weights {best:.0%} of the way from probed to tuned are the best on val")
-    return replace(tuned, on_val=attempt(best), towards_tuned=best)
+    best = max(shares, key=order)
+    judged = "the worst group of val" if task.recipe.group_dro else "val"
+    say(f"weights {best:.0%} of the way from probed to tuned are the best on {judged}")
+    return replace(tuned, on_val=attempt(best)[0], towards_tuned=best)
 
 
 def rank(attempt: Attempt) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 import hashlib
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,19 @@ from PIL import Image
 
 from benchmarks import turning
 from tasks.augment import step
-from tasks.augment.policy import load_policy
+from tasks.augment.policy import load_policy, make_policy
+from tasks.bias.mitigation import Shortcut, against_shortcuts
 from tasks.contracts.errors import BadData, BadUsage, GateRefused
 from tasks.contracts.files import write_record, write_table
 from tasks.contracts.params import AugmentParams, WaiverParams
-from tasks.contracts.records import GateReport, GateRule, read_json
+from tasks.contracts.records import BiasReport, GateReport, GateRule, Statistic, read_json
 from tasks.contracts.workspace import Workspace
 from tests.conftest import store_pixels
 
 LIGHT = AugmentParams()
+
+
+NOTHING_FOUND = BiasReport({}, Statistic("imbalance ratio", 1.0, 1), (), (), ())
 
 
 @pytest.fixture
@@ -41,6 +45,7 @@ def ws(tmp_path: Path) -> Workspace:
     pixels = rng.integers(0, 256, (45, 32, 32, 3), dtype=np.uint8)
     write_table(ws.checked, store_pixels(ws, table, pixels))
     write_record(ws.gate, GateReport(True, (), "test"))
+    write_record(ws.bias, NOTHING_FOUND)
     return ws
 
 
@@ -69,6 +74,21 @@ def test_equal_input_gives_equal_bytes_and_another_seed_other_views(ws: Workspac
         outputs.append((digest, ws.augmentation.read_bytes(), ws.contact_sheet.read_bytes()))
     assert outputs[0] == outputs[1]
     assert outputs[0][0] != outputs[2][0]
+
+
+def test_what_is_aimed_at_a_bias_comes_first_and_a_person_answers_for_its_labels(ws: Workspace) -> None:
+    aimed = against_shortcuts([Shortcut("tone", "a"), Shortcut("overlay", "a", (7, 7))])
+    write_record(ws.bias, replace(NOTHING_FOUND, mitigations=tuple(aimed)))
+    record = step.run(ws, AugmentParams(policy="light"), 0)
+    assert record.mitigating == 3
+    whole, plain = load_policy(ws.augmentation), load_policy(ws.augmentation, mitigated=False)
+    assert [one["transform"] for one in whole.transforms[:3]] == ["ColorJitter", "ToGray", "Cover"]
+    assert whole.transforms[3:] == plain.transforms == make_policy(AugmentParams(policy="light"), 1).transforms
+    assert {change.rule for change in record.safety.changes} & {"Cover", "ToGray"} == set()
+    grey = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
+    covered = replace(whole, transforms=whole.transforms[2:3])(grey, 0)
+    assert len(np.unique(covered[28:, 28:].reshape(-1, 3), axis=0)) == 1
+    assert np.array_equal(covered[:27], grey[:27])
 
 
 def test_test_images_are_not_shown(ws: Workspace) -> None:
@@ -104,6 +124,7 @@ def arrows(tmp_path: Path) -> Workspace:
     columns = {"path": hashes, "label": pictures.labels, "split": "train", "sha256": hashes, "component": hashes}
     write_table(ws.checked, store_pixels(ws, pd.DataFrame({**columns, "verdict": "keep"}), pictures.pixels))
     write_record(ws.gate, GateReport(True, (), "test"))
+    write_record(ws.bias, NOTHING_FOUND)
     return ws
 
 

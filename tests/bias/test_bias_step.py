@@ -34,8 +34,11 @@ def test_the_planted_biases_are_found_and_nothing_else_is_called_an_overlay(ws: 
     assert others == {
         ("association", "source"),
         ("missing_subgroup", "a with source = phone"),
-        ("size_gives_class_away", "b"),
+        ("sharpness_gives_class_away", "d"),
     }
+    assert [(one["check"], one["subject"]) for one in found if one["severity"] == "error"] == [
+        ("size_gives_class_away", "b")
+    ]
 
 
 def test_composition_and_imbalance_count_usable_images_only(ws: Workspace) -> None:
@@ -95,7 +98,7 @@ def test_test_and_promotion_pictures_are_never_looked_at(ws: Workspace) -> None:
     first, gate = report(ws), ws.gate.read_bytes()
     checked = pd.read_parquet(ws.checked)
     held_out = checked["split"].isin(["test", "promotion"])
-    checked.loc[held_out, ["pixels", "width", "meta_source"]] = [-1, 7, "elsewhere"]
+    checked.loc[held_out, ["pixels", "width"]] = [-1, 7]  # metadata are: they may go with the split
     checked.to_parquet(ws.checked, index=False)
     again = report(ws)
     assert {key: again[key] for key in decided} == {key: first[key] for key in decided}
@@ -154,3 +157,41 @@ def test_a_wrong_waiver_writes_nothing(ws: Workspace) -> None:
         step.run(ws, params, seed=0)
     assert not ws.gate.exists()
     assert not ws.bias.exists()
+
+
+def test_the_page_can_draw_where_the_ring_is_and_read_what_was_asked(ws: Workspace) -> None:
+    said = report(ws)
+    ring = next(one for one in said["maps"] if one["label"] == "d" and "edge" in one["what"])
+    assert max((value, row, column) for row, of in enumerate(ring["tiles"]) for column, value in enumerate(of))[1:] in (
+        (6, 6),
+        (6, 7),
+        (7, 6),
+        (7, 7),
+    )
+    names = [one["name"] for one in said["sections"]]
+    assert names == ["coverage", "representativeness", "quality by group", "split drift", "splits"]
+    assert "confounding" not in names  # one attribute that matters: none to confound it
+    assert all(one["correction"] for one in said["shortcuts"] if one["p_value"] is not None)
+
+
+def test_the_camera_of_the_exif_block_is_an_attribute(ws: Workspace) -> None:
+    checked = pd.read_parquet(ws.checked)
+    checked["camera"] = ["Canon EOS R6" if label == "c" else "NIKON D90" for label in checked["label"]]
+    checked.to_parquet(ws.checked, index=False)
+    found = [one for one in report(ws)["findings"] if one["check"] in ("association", "follows_another")]
+    assert ("association", "EXIF camera") in [(one["check"], one["subject"]) for one in found]
+
+
+@pytest.mark.parametrize("left", ["no picture", "one class", "equal pictures"])
+def test_where_there_is_nothing_to_compare_nothing_is_claimed(ws: Workspace, left: str) -> None:
+    checked = pd.read_parquet(ws.checked)
+    if left == "no picture":
+        checked["pixels_crc32"] = None
+    elif left == "one class":
+        checked["label"] = "a"
+    else:
+        checked = checked.assign(width=480, pixels_crc32=checked["pixels_crc32"][0], sha256=checked["sha256"][0])
+    checked.to_parquet(ws.checked, index=False)
+    said = report(ws)
+    assert [one["value"] for one in said["shortcuts"]] == [None] * len(said["shortcuts"])
+    assert not [one for one in said["findings"] if one["check"].endswith("gives_class_away")]

@@ -11,7 +11,7 @@ LABELS = np.repeat(np.arange(4), 25)
 
 
 def scan(pictures: np.ndarray, labels: np.ndarray = LABELS, seed: int = 0) -> list[Overlay]:
-    """The overlays of all pictures, with 40 permutations."""
+    """The overlays of all pictures, with as few permutations as there can be."""
     return find_overlays(edge_directions(pictures, np.arange(len(pictures))), labels, 40, np.random.default_rng(seed))
 
 
@@ -36,7 +36,9 @@ def test_an_overlay_is_found_with_its_class_and_place(
     first, *others = scan(stamp(blobs(100, 1), np.flatnonzero(LABELS == 2), top, left))
     assert first.suspicious
     assert (first.label, first.images, place_of(first.tile)) == (2, 25, place)
-    assert first.p_value == pytest.approx(1 / 41)
+    assert first.p_value == pytest.approx(5 / 100)  # 99 permutations, five families
+    assert first.excesses.shape == (8, 8)
+    assert first.excesses[first.tile] == first.excesses.max() == first.excess
     assert not any(one.suspicious for one in others)
 
 
@@ -106,7 +108,7 @@ def test_alarms_on_shuffled_labels_are_rare(blobs: Pictures, stamp: Callable[...
 def test_chance_a_weak_pattern_and_a_widespread_one_each_acquit(
     excess: float, ratio: float, p_value: float, suspicious: bool
 ) -> None:
-    assert Overlay(0, 20, (7, 7), excess, ratio, p_value, np.arange(20)).suspicious is suspicious
+    assert Overlay(0, 20, (7, 7), excess, ratio, p_value, np.arange(20), np.zeros((8, 8))).suspicious is suspicious
 
 
 def test_directions_are_whole_steps_and_flat_pictures_have_none() -> None:

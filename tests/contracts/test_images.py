@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
+from tasks.contracts.cameras import camera_named
 from tasks.contracts.images import FORMATS, Undecodable, decode, decoder_warnings_off
 
 
@@ -167,6 +168,33 @@ def test_a_place_in_the_metadata_is_noted():
     exif[0x8825] = {1: "N", 2: (48.0, 8.0, 0.0)}
     assert decode(encoded(photo(), "JPEG", exif=exif), 16).has_location
     assert not decode(encoded(photo(), "JPEG"), 16).has_location
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_the_camera_is_read_and_nothing_of_its_owner(format_):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "Canon EOS R6"
+    exif[0x013B] = exif[0x8298] = "A. Person"  # artist, copyright
+    if format_ != "TIFF":  # which Pillow writes without these
+        exif[0x8769] = {0xA430: "A. Person", 0xA431: "0123456789"}  # owner, serial number
+    assert decode(encoded(photo(), format_, exif=exif), 16).camera == "Canon EOS R6"
+    assert decode(encoded(photo(), format_), 16).camera is None
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "camera"),
+    [
+        ("NIKON CORPORATION", "NIKON D90\0\0junk", "NIKON D90"),
+        ("Apple", "iPhone 12", "Apple iPhone 12"),
+        ("", "  ", None),
+        ("Make\u2028\x1b[31m\u202e", "a\nb", "Make [31m a b"),
+        ("Leica", "M10 5123456", "Leica M10"),
+        ("ACME", "kim@example.org X1", "ACME X1"),
+        ("x" * 500, "y", "x" * 60),
+    ],
+)
+def test_a_camera_is_one_short_line_without_serial_numbers(make, model, camera):
+    assert camera_named(make, model) == camera
 
 
 def test_metadata_that_would_inflate_to_gigabytes_are_not_read():

@@ -200,6 +200,23 @@ def test_a_changed_workspace_is_saved_where_git_knows_no_author(workspace, tmp_p
     assert "model@2" in done.stdout
 
 
+def test_an_audit_after_a_run_pins_the_model_and_repeats_its_evaluation_while_the_data_are_the_same(workspace):
+    from tasks.audit.document import draft
+    from tasks.contracts.files import sha256_of
+    from tasks.contracts.params_file import load_params
+
+    report, _ = draft(workspace, load_params(workspace.params))
+    weights = workspace.bundle / "weights.safetensors"
+    assert report.subject.artifacts["models/bundle/weights.safetensors"] == sha256_of(weights)
+    evaluation = read_json(workspace.evaluation)
+    assert report.evaluation["candidate"]["accuracy"] == evaluation["candidate"]["accuracy"]
+    assert "mistakes" not in report.evaluation
+    assert ".png" not in json.dumps(report.evaluation)
+    write_images(workspace.raw, 1, seed=9)
+    run_stages(workspace, "bias")
+    assert draft(workspace, load_params(workspace.params))[0].evaluation is None
+
+
 def test_a_version_notes_the_whole_params_and_the_libraries(finished):
     from tasks.contracts.params_file import load_params
     from tasks.register.registry import find_version

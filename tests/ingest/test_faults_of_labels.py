@@ -6,7 +6,7 @@ import io
 import pandas as pd
 import pytest
 
-from tasks.contracts.files import csv_safe
+from tasks.contracts.csv_text import csv_safe
 from tests.ingest.packing import write_tar, write_zip
 from tests.ingest.workspaces import CLASSES, ingest, put, reasons, refusal
 
@@ -129,7 +129,7 @@ def test_case_42_ten_thousand_classes(ws):
 
 
 @pytest.mark.parametrize(
-    "text", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "-", "+a"]
+    "text", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t1", "\n1", "\uff1d1+1", "-", "+a", "\u200b=1"]
 )
 def test_case_44_a_formula_gets_an_apostrophe(text):
     assert csv_safe(text) == f"'{text}"
@@ -138,7 +138,24 @@ def test_case_44_a_formula_gets_an_apostrophe(text):
     assert next(csv.reader(io.StringIO(out.getvalue(), newline=""))) == [f"'{text}"]
 
 
-@pytest.mark.parametrize("text", ["", "cat", "a=b", "-1", "+3.5", "-1e-3", "'quoted", "1-2", " =1"])
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a;=1", "a;'=1"),  # two cells where semicolons part them
+        ("a\t =1", "a\t' =1"),
+        (';"=1', ";\"'=1"),
+        ("\n=1", "'\n'=1"),
+        ("\r1", "'\n1"),
+        ("a\r\nb\rc", "a\nb\nc"),
+        ("a\x00\ud800", "a\ufffd\ufffd"),
+        ("\x00=1", "'\ufffd=1"),
+    ],
+)
+def test_case_44_nor_does_a_formula_begin_within_a_cell(text, cell):
+    assert csv_safe(text) == cell
+
+
+@pytest.mark.parametrize("text", ["", "cat", "a=b", "-1", "+3.5", "-1e-3", "'quoted", "1-2", " =1", "a; b", "a\n1"])
 def test_case_44_what_is_no_formula_stays(text):
     assert csv_safe(text) == text
 

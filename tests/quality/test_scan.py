@@ -144,6 +144,18 @@ def test_other_caps_another_side_and_a_lost_cache_make_it_read_again(tmp_path):
     assert scanned(tmp_path, "a.png").read == 1
 
 
+def test_the_camera_is_read_and_remembered(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "Canon EOS R6"
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.jpg", exif=exif)
+    save(tmp_path / "b.jpg", 10)
+    for read in (2, 0):
+        found = scanned(tmp_path, "a.jpg", "b.jpg")
+        assert found.read == read
+        assert found.table["camera"][0] == "Canon EOS R6"
+        assert pd.isna(found.table["camera"][1])
+
+
 def test_a_moved_file_is_read_but_its_measures_stand(tmp_path):
     save(tmp_path / "a.png", 10)
     first = scanned(tmp_path, "a.png").table.drop(columns="path")

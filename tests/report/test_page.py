@@ -88,7 +88,7 @@ def assert_inert(parsed):
 def test_hostile_text_stays_text_in_every_place(hostile):
     parsed = Parsed(write_page(hostile, HOSTILE))
     assert_inert(parsed)
-    shown = " ".join(HOSTILE.split())
+    shown = " ".join(HOSTILE.split()).replace("\u202e", "\ufffd")  # what turns the letters is shown as such
     assert parsed.text.count(shown) > 60
     assert "49" not in HOSTILE
     assert all(f"{shown} {i}" in parsed.text for i in range(3))

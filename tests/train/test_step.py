@@ -3,15 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tasks.augment.policy import describe, make_policy
 from tasks.contracts.errors import BadUsage
-from tasks.contracts.params import FineTuningParams, TrainParams
+from tasks.contracts.files import read_table, write_record, write_table
+from tasks.contracts.params import AugmentParams, FineTuningParams, TrainParams
 from tasks.train import step
-from tasks.train.model import load_model
-from tests.conftest import CLASSES
+from tasks.train.model import UNMITIGATED, load_model
+from tests.conftest import CLASSES, SIDE_PX
 from tests.train.tiny import state_hash
 
 QUICK = TrainParams(epochs=2, batch_size=12, fine_tuning=FineTuningParams(frozen_stages=1))
@@ -55,6 +59,26 @@ def test_groups_are_those_of_a_column_of_the_data(ws):
     step.run(ws, QUICK.model_copy(update={"sampling": "group_balanced", "group_by": "site"}), seed=0)
     with pytest.raises(BadUsage, match=r"train.group_by: the data have no column 'town'; known: site"):
         step.run(ws, QUICK.model_copy(update={"group_by": "town"}), seed=0)
+
+
+def test_beside_a_mitigated_model_stands_the_one_without(ws):
+    step.run(ws, QUICK, seed=0)
+    assert not (ws.candidate / UNMITIGATED).exists()
+    plain, _ = load_model(ws.candidate)
+    light = make_policy(AugmentParams(policy="light"), SIDE_PX)
+    aimed = replace(light, transforms=({"transform": "ToGray", "p": 1.0}, *light.transforms))
+    write_record(ws.augmentation, replace(describe(aimed, ""), mitigating=1))
+    step.run(ws, QUICK, seed=0)
+    with_it, without = (load_model(folder)[0] for folder in (ws.candidate, ws.candidate / UNMITIGATED))
+    assert state_hash(without) == state_hash(plain) != state_hash(with_it)
+
+
+def test_reweighed_images_are_a_mitigation_too(ws):
+    weights = read_table(ws.weights)
+    write_table(ws.weights, weights.assign(weight=np.where(weights.index % 3, 1.25, 0.5)))
+    step.run(ws, QUICK, seed=0)
+    with_it, without = (load_model(folder)[0] for folder in (ws.candidate, ws.candidate / UNMITIGATED))
+    assert state_hash(without) != state_hash(with_it)
 
 
 @pytest.mark.parametrize("head", ["cosine", "mlp"])

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from tasks.augment.policy import make_policy
 from tasks.backbone.features import FOLDER
 from tasks.contracts.params import AugmentParams
+from tasks.train.data import ImageBatches
+from tasks.train.forward import worst_group_accuracy
 from tasks.train.strategies import FeatureExtraction, FineTuning, Scratch
 from tasks.train.transfer import Task, transfer
 from tests.conftest import SIDE_PX
@@ -17,8 +20,6 @@ from tests.train.tiny import HEAD, RECIPE, REF, pictures, state_hash
 def task(folder, policy: str = "none", **changes) -> Task:
     train_pixels, train = pictures(12, seed=1)
     val_pixels, val = pictures(5, seed=2)
-    import numpy as np
-
     values = {
         "root": folder,
         "cache": folder / "cache",
@@ -97,6 +98,20 @@ def test_interpolated_weights_are_no_worse_on_val_than_either_end(tmp_path):
     mixed = transfer(task(tmp_path, checkpoints=tmp_path / "other"), replace(plain, interpolate=True))
     assert mixed.on_val.val_accuracy >= tuned.on_val.val_accuracy
     assert 0 <= mixed.towards_tuned <= 1
+
+
+def test_under_group_dro_weights_are_interpolated_for_the_worst_group(tmp_path):
+    strategy = FineTuning(0, probe_first=True, interpolate=True)
+    given = task(tmp_path, recipe=replace(RECIPE, group_dro=0.1))
+    chosen = transfer(given, strategy)
+    val = ImageBatches(given.val, given.pixels, given.backbone)
+    worst = worst_group_accuracy(chosen.net, val, RECIPE.device)
+    for end in (replace(strategy, interpolate=False), FeatureExtraction()):
+        other = transfer(replace(given, checkpoints=tmp_path / end.name), end)
+        assert worst >= worst_group_accuracy(other.net, val, RECIPE.device)
+    called = chosen.net(next(val.epoch([np.arange(len(given.val))], 0, 0)).inputs).argmax(1).numpy()
+    right = called == given.val.targets
+    assert worst == min(right[given.val.groups == group].mean() for group in set(given.val.groups))
 
 
 @pytest.mark.parametrize("changes", [{"ema": 0.5}, {}])
