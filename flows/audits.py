@@ -70,6 +70,16 @@ def pages(arguments: Namespace) -> int:
     return dump({"page": str(path)}) if arguments.json else show(str(path))
 
 
+def export(arguments: Namespace) -> int:
+    """An audit in the forms that others read: Croissant, tables, a data-set card, and the schema of the reports."""
+    from tasks.audit.ledger import document, find_entry
+    from tasks.exports.write import write_exports
+
+    ws = find_workspace(arguments.workspace)
+    written = write_exports(ws, document(ws, find_entry(ws, arguments.number)), arguments.folder)
+    return dump([str(path) for path in written]) if arguments.json else show("\n".join(map(str, written)))
+
+
 def diff(arguments: Namespace) -> int:
     """What changed between two audits."""
     from tasks.audit.changes import changes

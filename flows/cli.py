@@ -139,6 +139,11 @@ def _audit(command: argparse.ArgumentParser) -> None:
         command=audits.pages
     )
 
+    export = add("export", help="as Croissant, CSV and a data-set card")
+    export.add_argument("folder", type=Path, metavar="DIR")
+    export.add_argument("number", nargs="?", type=int, metavar="N", help="default: the latest audit")
+    _json(export, again=True).set_defaults(command=audits.export)
+
     diff = add("diff", help="what changed in data, numbers, findings and settings")
     diff.add_argument("before", type=int, metavar="A")
     diff.add_argument("after", type=int, metavar="B")

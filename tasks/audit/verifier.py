@@ -130,7 +130,7 @@ def _check_data(root: Path, entry: dict[str, Any], found: Verdict) -> None:
     other = sorted(place for place, mark in seen.items() if mark not in listed)
     found.problems += [f"data/raw/{place}: changed or added since {audit}" for place in other]
     gone = len(listed.difference(seen.values())) - len(other)
-    found.problems += [f"data/raw: {gone} files that {audit} rests on are gone"] if gone > 0 else []
+    found.problems += [f"data/raw: files of {audit} that are gone: {gone}"] if gone > 0 else []
 
 
 def public_key(pem: bytes) -> bytes:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from tasks.bias.confounding import Given
+from tasks.bias.confounding import MATTERS_FROM, Given
 from tasks.bias.significance import LEVEL, correction, enough, family_wise
 from tasks.bias.tables import Codes, Floats, chi_square, count, cramers_v, interval, merged, most_levels
 from tasks.contracts.records import Finding, Severity, Statistic
 
 BINS = 5
 WARN_AT = 0.5
-INFO_AT = 0.1
 MOST_IMAGES = 100_000  # more are sampled: the permutations cost time, and no p-value gets sharper
 MIN_IMAGES = 20
 _MISSING = "(missing)"
@@ -88,7 +87,7 @@ def levels(values: pd.Series) -> tuple[Codes, str]:
 
 def matters(one: Statistic) -> bool:
     """Whether an association is both more than chance and large enough to matter."""
-    return one.value is not None and one.p_value is not None and one.p_value <= LEVEL and one.value >= INFO_AT
+    return one.value is not None and one.p_value is not None and one.p_value <= LEVEL and one.value >= MATTERS_FROM
 
 
 def findings(results: Sequence[Statistic], follows: Sequence[Given] = (), what: str = "label") -> list[Finding]:
@@ -127,7 +126,7 @@ def _following(given: Given, one: Statistic, what: str) -> Finding:
     left = f"V {given.value:.2f}, p {given.p_value:.3f}" if given.value is not None else "it never varies there"
     message = (
         f"{given.attribute} goes with the {what} (V {one.value:.2f}) as it follows {given.confounder}: "
-        f"within one {given.confounder} no more than chance is left ({left})"
+        f"within one {given.confounder} little or nothing is left ({left})"
     )
     if not given.apart:
         message += f"; nor of {given.confounder} within one {given.attribute}: these images cannot tell them apart"

@@ -16,6 +16,7 @@ from tasks.contracts.records import Statistic
 MOST_IMAGES = 20_000  # of which the first are taken: the tests cost time
 MOST_CONFOUNDERS = 5  # the strongest attributes; each other one is tested given each of these
 ROUNDS = 199
+MATTERS_FROM = 0.1  # Cramer's V: less is not worth a line
 SURE = 0.01  # an association of its own is claimed from here on: many pairs are tested
 _MOST_LEVELS = 20  # of a confounder: what has more names persons or videos, of which all else is a property
 _MOST_CELLS = 100_000
@@ -85,8 +86,8 @@ def followers(tests: Sequence[Given], strength: Mapping[str, float]) -> list[Giv
 
 
 def _vanishes(one: Given, alone: float) -> bool:
-    """No more than chance is left, and it is not only too few images to tell: what it is alone would have been seen."""
-    return one.value is None or (one.p_value > SURE and one.seen < alone)
+    """What is left may be chance or does not matter; and it is not only too few images to see what it is alone."""
+    return one.value is None or ((one.p_value > SURE or one.value < MATTERS_FROM) and one.seen < alone)
 
 
 def _above(name: str, leader: Mapping[str, str]) -> set[str]:

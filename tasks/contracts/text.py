@@ -12,7 +12,7 @@ _TURNING = "\u202a-\u202e\u2066-\u2069"  # the order of letters
 _HIDDEN = re.compile(f"[{_CONTROLS}{_TURNING}]")
 _ESCAPED = re.compile(f"[{_CONTROLS}{_TURNING}\u2028\u2029]")  # the last two end a line in a script
 _MARKS = re.compile(r"[\\`*_{}\[\]#|~!$]")
-_FIRST = re.compile(r"^([-+=:]|\d+(?=[.)]))")  # a list, a line below a heading, a numbered list
+_FIRST = re.compile(r"^(\d*)([-+=:.)])")  # a list, a line below a heading, a numbered list
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ADDRESS = re.compile(r"(?<=:)/(?=/)|(?<=www)\.", re.IGNORECASE)
 
@@ -42,9 +42,4 @@ def markdown(text: str, most: int = 300) -> str:
     """`text` as one line of Markdown that says just that: no markup, no link, no HTML, no end of a table's cell."""
     line = "".join(_ENTITIES.get(c, c) for c in shortened(text, most))
     line = _ADDRESS.sub(lambda found: f"&#{ord(found[0])};", _MARKS.sub(r"\\\g<0>", line))
-    return _FIRST.sub(_first_inert, line)
-
-
-def _first_inert(found: "re.Match[str]") -> str:
-    mark = found[0]
-    return f"{mark}&#8203;" if mark.isdigit() else f"\\{mark}"
+    return _FIRST.sub(r"\1\\\2", line)

@@ -82,6 +82,13 @@ FIELD_WORDS: dict[str, dict[str, str]] = {
         "cells": "Images by class, attribute value and split.",
         "sections": "The audit's other questions and their numbers.",
         "maps": "Where in the picture the classes' own traits lie.",
+        "mitigations": "What is done against what was found, of the kinds that a person named in bias.mitigate.",
+    },
+    "Mitigation": {
+        "kind": "The kind of bias.",
+        "subject": "The class or column that it is about.",
+        "means": "How it is acted on.",
+        "transforms": "What training images are changed by; empty where they are weighed anew.",
     },
     "Waiver": {
         "rule": "The rule that is waived.",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.backbone.network import TransferNet
+from tasks.contracts.errors import one_line
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.model_records import BundleRecord
 from tasks.contracts.records import read_json
@@ -71,4 +72,5 @@ def _percent(share: float | None) -> str:
 
 def _inert(text: str) -> str:
     """A data value that Markdown shows as it is: no markup, no link, no line break."""
-    return "`" + " ".join(text.split()).replace("`", "'") + "`"
+    code = one_line(text).replace("`", "'")
+    return f"`{code or ' '}`"

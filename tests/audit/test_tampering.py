@@ -48,7 +48,7 @@ def data_added(ws):
 
 def data_removed(ws):
     (ws.raw / "stripes" / "0_003.png").unlink()
-    return "data/raw: 1 files"
+    return "data/raw: files of audit 2 that are gone: 1"
 
 
 def data_under_another_class(ws):

@@ -111,7 +111,7 @@ def test_the_confounder_is_named_first_and_what_follows_it_after_with_what_is_le
         ("follows_another", "EXIF camera"),
     ]
     assert "EXIF camera only follows it" in said.findings[0].message
-    assert "within one site no more than chance is left" in said.findings[1].message
+    assert "within one site little or nothing is left" in said.findings[1].message
     assert [section.name for section in said.sections] == ["splits", "confounding"]
 
 

@@ -94,13 +94,14 @@ def test_markdown_shows_the_text_and_nothing_else(name):
     _, inline, _ = READER.parse(line)
     assert {child.type for child in inline.children} == {"text"}
     expected = " ".join("".join(c if c.isprintable() else " " for c in HOSTILE[name]).split())
-    assert shown(line).replace("\u200b", "") == expected
+    assert shown(line) == expected
 
 
 def test_a_long_text_is_cut_and_the_cut_is_shown():
     assert markdown("n" * 10_000, 20) == "n" * 19 + "…"
 
 
-@pytest.mark.parametrize("text", ["1. one", "12) twelve", "- item", "+ item", "= line", "# head"])
+@pytest.mark.parametrize("text", ["1. one", "12) twelve", "2.5 %", "- item", "+ item", "= line", "# head"])
 def test_a_first_word_starts_no_list(text):
     assert [token.type for token in READER.parse(markdown(text))] == ["paragraph_open", "inline", "paragraph_close"]
+    assert shown(markdown(text)) == text
