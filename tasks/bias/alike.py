@@ -4,13 +4,13 @@ Both distances say the same thing: which share of the images would have to be ot
 variation, for numbers the largest such share over all cuts in two (Kolmogorov and Smirnov).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, ks_2samp
 
-from tasks.bias.significance import holm
 from tasks.bias.tables import Codes, chi_square
 from tasks.contracts.records import Statistic
 
@@ -20,6 +20,7 @@ _RESAMPLES = 500
 _LEAST_EXPECTED = 5.0  # Cochran, 1954
 _BOUND = np.log(4 / 0.05) / 2  # of Dvoretzky, Kiefer and Wolfowitz (Massart, 1990), for two sets at 95 %
 
+Correct = Callable[[Sequence[float]], list[float]]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -79,10 +80,10 @@ def p_of_table(table: NDArray[np.int64], rng: np.random.Generator) -> float:
     return float((1 + (both >= seen * (1 - 1e-9)).sum()) / (1 + _DRAWS))
 
 
-def corrected(statistics: list[Statistic], over: str) -> list[Statistic]:
-    """The statistics with Holm's correction over all that were tested."""
+def corrected(statistics: list[Statistic], correct: Correct, over: str) -> list[Statistic]:
+    """The statistics with the p-values of all that were tested corrected; `over` says so in words."""
     tested = [i for i, one in enumerate(statistics) if one.p_value is not None]
-    p_values = dict(zip(tested, holm([statistics[i].p_value or 0.0 for i in tested]), strict=True))
+    p_values = dict(zip(tested, correct([statistics[i].p_value or 0.0 for i in tested]), strict=True))
     return [
         replace(one, p_value=p_values[i], correction=over) if i in p_values else one for i, one in enumerate(statistics)
     ]

@@ -1,6 +1,7 @@
 """Which attributes of the images are examined, which are not and why, and their values as few levels.
 
-An attribute is a metadata column, or the declared group where it has few values (a site, a camera; not a patient).
+An attribute is a metadata column, the declared group where it has few values (a site, a camera; not a patient), or the
+camera that EXIF names.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from tasks.contracts.records import Attribute
 
 MISSING = "(missing)"
 GROUP = "group"
+CAMERA = "EXIF camera"
 MOST_VALUES = 12
 BINS = 5
 _MOST_GROUPS = 20  # beyond, a group is a person or a video
@@ -54,6 +56,8 @@ def columns_of(images: pd.DataFrame) -> pd.DataFrame:
     names = {name: name.removeprefix(_PREFIX) for name in images.columns if str(name).startswith(_PREFIX)}
     if GROUP in images and GROUP not in names.values() and images[GROUP].notna().any():
         names[GROUP] = GROUP
+    if "camera" in images and CAMERA not in names.values() and images["camera"].notna().any():
+        names["camera"] = CAMERA
     chosen = images[list(names)].rename(columns=names)
     return chosen[sorted(chosen.columns)]
 

@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.bias.alike import Sets, corrected, numbers_apart, values_apart
-from tasks.bias.attributes import GROUP, Levels, columns_of, examine
+from tasks.bias.attributes import Levels, columns_of, examine
+from tasks.bias.significance import further, holm
 from tasks.contracts.records import SPLITS, Finding, Section, Severity, Statistic
 from tasks.contracts.samples import usable
 
@@ -47,22 +48,23 @@ class _Pair(NamedTuple):
     second: str
 
 
-def split_drift(
-    images: pd.DataFrame, levels: Sequence[Levels], rng: np.random.Generator
-) -> tuple[Section, list[Finding]]:
-    """Whether train differs from each other split in classes, attributes and measures.
+def split_drift(images: pd.DataFrame, rng: np.random.Generator) -> tuple[Section, list[Finding]]:
+    """Whether train differs from each other split in classes, formats and measures; attributes: see metadata.py.
 
-    `levels` are those of the `images`. One image stands for all that belong together (a person, copies): they share a
-    split, so they are one draw of it. The declared group is no attribute here, for no split holds a part of one.
+    One image stands for all that belong together (a person, copies): they share a split, so they are one draw of it.
     """
     component = images["component"] if "component" in images else images["sha256"]
     first = ~component.duplicated().to_numpy()
     alone, split = images[first], images["split"].to_numpy(dtype=object)[first]
-    own = [one.of(first) for one in levels if one.name != GROUP]
     pairs = [
         _Pair(Sets(split == "train", split == other), "train", other) for other in SPLITS[1:] if (split == other).any()
     ]
-    return _compare(alone, own, pairs, rng, (SPLIT_NAME, SPLIT_QUESTION, "split_drift"))
+    over = "Holm over all traits and splits, an eighth of the level"
+    statistics = _largest_first(corrected(_compare(alone, (), pairs, rng), further, over))
+    if not statistics:
+        nothing = "not measured: there are no two sets of images to compare"
+        statistics = [Statistic(SPLIT_NAME, None, len(alone), status="not_measurable", estimator=nothing)]
+    return Section(SPLIT_NAME, SPLIT_QUESTION, tuple(statistics)), _findings(statistics, "split_drift")
 
 
 def drift(before: pd.DataFrame, after: pd.DataFrame, small: int = 5, seed: int = 0) -> tuple[Section, list[Finding]]:
@@ -85,13 +87,15 @@ def drift(before: pd.DataFrame, after: pd.DataFrame, small: int = 5, seed: int =
     ]
     rng = np.random.default_rng([seed, 0])
     levels, _ = examine(columns_of(every), (), small, np.ones(len(every), bool))
-    section, found = _compare(every, levels, pairs, rng, (VERSION_NAME, VERSION_QUESTION, "version_drift"))
+    statistics = _largest_first(corrected(_compare(every, levels, pairs, rng), holm, "Holm over all traits and sets"))
     only = sorted({*old.columns, *new.columns} - set(shared))
     lost = [
         Statistic(name, None, len(new), status="not_measurable", estimator="not measured: a column of one version only")
         for name in only
     ]
-    return Section(VERSION_NAME, VERSION_QUESTION, (*counts, *section.statistics, *lost)), found
+    return Section(VERSION_NAME, VERSION_QUESTION, (*counts, *statistics, *lost)), _findings(
+        statistics, "version_drift"
+    )
 
 
 def _changes(old: pd.DataFrame, new: pd.DataFrame, gone: pd.DataFrame) -> list[Statistic]:
@@ -107,30 +111,24 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, gone: pd.DataFrame) -> list[S
 
 
 def _compare(
-    images: pd.DataFrame,
-    levels: Sequence[Levels],
-    pairs: Sequence[_Pair],
-    rng: np.random.Generator,
-    words: tuple[str, str, str],
-) -> tuple[Section, list[Finding]]:
-    """All traits for all pairs of sets, the largest distance first; `words`: name, question, check."""
-    name, question, check = words
+    images: pd.DataFrame, levels: Sequence[Levels], pairs: Sequence[_Pair], rng: np.random.Generator
+) -> list[Statistic]:
+    """All traits for all pairs of sets."""
     traits = images[[trait for trait in _TRAITS if trait in images]]
     # what is told of a value is a distance, never a number of images: none of these is too small
     levels = [*examine(traits, (), 1, np.ones(len(images), bool))[0], *levels]
-    measured = []
+    out = []
     for pair in pairs:
         title = f"{pair.second} against {pair.first}"
-        measured += [values_apart(f"{one.name}, {title}", one.codes, pair.sets, rng) for one in levels]
+        out += [values_apart(f"{one.name}, {title}", one.codes, pair.sets, rng) for one in levels]
         for measure in (m for m in MEASURES if m in images):
             numbers = images[measure].to_numpy(dtype=np.float64, na_value=np.nan)
-            measured.append(numbers_apart(f"{measure}, {title}", numbers, pair.sets))
-    statistics = corrected(measured, "Holm over all traits and sets")
-    statistics.sort(key=lambda one: (-(one.value or 0.0), one.name))
-    if not statistics:
-        nothing = "not measured: there are no two sets of images to compare"
-        statistics = [Statistic(name, None, len(images), status="not_measurable", estimator=nothing)]
-    return Section(name, question, tuple(statistics)), _findings(statistics, check)
+            out.append(numbers_apart(f"{measure}, {title}", numbers, pair.sets))
+    return out
+
+
+def _largest_first(statistics: list[Statistic]) -> list[Statistic]:
+    return sorted(statistics, key=lambda one: (-(one.value or 0.0), one.name))
 
 
 def _findings(statistics: Sequence[Statistic], check: str) -> list[Finding]:

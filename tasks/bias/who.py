@@ -41,7 +41,7 @@ def who_is_in_the_data(images: pd.DataFrame, suspects: pd.Series, params: BiasPa
     covered, thin = coverage(counted, params.coverage, [one.of(train) for one in levels])
     likeness, unlike = representativeness(columns[kept], params.reference, params.small_cell, rng)
     flawed, unfair = flaws(images, every, suspects, rng)
-    apart, drifting = split_drift(usable, levels, rng)
+    apart, drifting = split_drift(usable, rng)
     return Who(
         attributes=attributes,
         # those of the group are told over all splits, by the composition: told twice, one could be had from the other

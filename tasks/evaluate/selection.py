@@ -1,6 +1,6 @@
 """How often groups are selected, compared by the arithmetic of New York City's Local Law 144.
 
-Its rules (6 RCNY 5-301) define, for each category: selection rate = selected / all of the category; impact ratio =
+As secondary sources give its rules, for each category: selection rate = selected / all of the category; impact ratio =
 selection rate / that of the most selected category. A category below 2 % of the data may be left out of the impact
 ratios, if its number and selection rate are told; those whose category is unknown are counted apart. Here "selected"
 is any yes or no, such as "the model calls it a cat".

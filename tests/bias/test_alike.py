@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.bias.alike import Sets, corrected, numbers_apart, p_of_table, values_apart
+from tasks.bias.significance import holm
 
 
 def rng() -> np.random.Generator:
@@ -52,7 +53,7 @@ def test_alarms_are_within_their_level():
         draw = np.random.default_rng([1, seed])
         codes, numbers = draw.choice(4, 80, p=[0.7, 0.2, 0.08, 0.02]), draw.normal(size=80)
         found = [values_apart("a", codes, sets(50, 30), draw), numbers_apart("b", numbers, sets(50, 30))]
-        alarms += any(one.p_value <= 0.05 for one in corrected(found, "Holm"))
+        alarms += any(one.p_value <= 0.05 for one in corrected(found, holm, "Holm"))
     assert alarms <= 24  # 15 are expected at most; more than 24 has a chance below 1 %
 
 

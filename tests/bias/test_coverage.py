@@ -78,3 +78,24 @@ def test_without_attributes_nothing_is_measured_and_it_is_said():
     section, found = coverage([], CoverageParams(), [])
     assert [one.status for one in section.statistics] == ["not_measurable"]
     assert found == []
+
+
+def test_a_planted_gap_is_named_first_whatever_the_seed():
+    for seed in range(10):
+        rng = np.random.default_rng([11, seed])
+        images = pd.DataFrame(
+            {
+                "label": rng.choice(["cat", "dog", "emu"], 900),
+                "split": rng.choice(["train", "val", "promotion", "test"], 900, p=[0.6, 0.15, 0.1, 0.15]),
+                "camera": rng.choice([f"camera {i}" for i in range(4)], 900),
+                "site": rng.choice(["north", "south", "east"], 900, p=[0.4, 0.35, 0.25]),
+            }
+        )
+        planted = (images["label"] == "dog") & (images["site"] == "east")
+        images = images[~planted].reset_index(drop=True)
+        levels, _ = examine(images[["camera", "site"]], (), 5, np.ones(len(images), bool))
+        train = [one.of(images["split"].to_numpy() == "train") for one in levels]
+        _, found = coverage(tables(levels, images["label"], images["split"], 5), CoverageParams(), train)
+        assert (found[0].check, found[0].subject) == ("missing_subgroup", "dog with site = east"), seed
+        others = {one.subject for one in found if one.check == "missing_subgroup"}
+        assert others == {"dog with site = east"}, seed  # of train, and of test

@@ -69,7 +69,7 @@ def test_alarms_are_within_their_level():
         verdict = rng.choice(["keep", "warn", "quarantine"], 160, p=[0.8, 0.12, 0.08]).tolist()
         site, label = rng.choice(list("xyz"), 160).tolist(), rng.choice(["cat", "dog"], 160).tolist()
         alarms += bool(look(verdict, site, rng.permutation(160)[:12].tolist(), label)[1])
-    assert alarms <= 18  # at most 10 are expected; more than 18 has a chance below 1 %
+    assert alarms <= 5  # an eighth of 5 % is this family's share: more than 5 of 200 has a chance below 1 %
 
 
 def test_the_order_of_rows_changes_nothing():
