@@ -20,7 +20,7 @@ GROUP = "group"
 CAMERA = "EXIF camera"
 MOST_VALUES = 12
 BINS = 5
-_MOST_GROUPS = 20  # beyond, a group is a person or a video
+MOST_GROUPS = 20  # beyond, a group is a person or a video
 _PREFIX = "meta_"
 _EXACT = 2**53  # beyond, a float need not be the whole number that it stands for
 
@@ -115,8 +115,8 @@ def _levels(name: str, column: _Column, small: int, counted: Bools) -> Levels | 
         named = len(names)
     elif kinds > images / 2 and kinds > 2 * BINS:
         return "the column names single images"
-    elif name == GROUP and kinds > _MOST_GROUPS:
-        return f"more than {_MOST_GROUPS} values: persons or recordings rather than an attribute"
+    elif name == GROUP and kinds > MOST_GROUPS:
+        return f"more than {MOST_GROUPS} values: persons or recordings rather than an attribute"
     else:
         text = as_text(column.kinds)
         kept = _kept(text, column.sizes, small)
