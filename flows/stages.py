@@ -40,6 +40,7 @@ REPORTS = {
     "evaluate": ("reports/evaluation.json",),
 }
 LAST_RUN = "outcomes.json"
+_DEAR = ("select", "train", "evaluate")
 
 Action = Literal["ran", "restored", "skipped", "not asked for"]
 
@@ -56,7 +57,8 @@ class Outcome:
 def run_step(ws: Workspace, name: str, version: int | None = None) -> Any:
     """Run a stage's step in this process and return its record; DVC is neither asked nor told.
 
-    Raises BadUsage where `version`, the one that `dvc.yaml` declares, is not the one that the step makes.
+    Raises BadUsage where `version`, the one that `dvc.yaml` declares, is not the one that the step makes, and where
+    `evaluate` names columns that there are not.
     """
     params = load_params(ws.params)
     step = importlib.import_module(STEPS[name])
@@ -65,6 +67,10 @@ def run_step(ws: Workspace, name: str, version: int | None = None) -> Any:
             f"dvc.yaml asks for results version {version} of {name}, this graft makes {step.VERSION}; "
             f"run `graft init {ws.root}` to bring dvc.yaml up to date"
         )
+    if name in _DEAR:  # what evaluate would refuse is refused before hours are spent
+        from tasks.evaluate.groups import require_columns
+
+        require_columns(ws, params.evaluate)
     return step.run(ws, getattr(params, "register_" if name == "register" else name), params.seed)
 
 

@@ -7,9 +7,13 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.bias.attributes import Levels
+from tasks.bias.attributes import Levels, columns_of
 from tasks.bias.cells import held_back
+from tasks.contracts.errors import BadUsage, one_line
+from tasks.contracts.files import read_table
 from tasks.contracts.params import EvaluateParams
+from tasks.contracts.samples import usable
+from tasks.contracts.workspace import Workspace
 
 _FEW_VALUES = 6
 _MOST_PAIRS = 3
@@ -40,6 +44,25 @@ class Groups:
         """Images of each group."""
         sizes: Ints = np.bincount(self.codes, minlength=len(self.names))[: len(self.names)].astype(np.int64)
         return sizes
+
+
+def require_columns(ws: Workspace, params: EvaluateParams) -> None:
+    """Refuse names of columns that the images of train or test do not have, before a network is trained for hours.
+
+    Raises BadUsage.
+    """
+    wanted = {"attributes": params.attributes, "reference_groups": tuple(params.reference_groups)}
+    if not any(wanted.values()):
+        return
+    images = usable(read_table(ws.checked))
+    there = [set(columns_of(images[images["split"] == split]).columns) for split in ("train", "test")]
+    columns = set.intersection(*there)
+    for key, names in wanted.items():
+        if absent := sorted(set(names) - columns):
+            known = ", ".join(sorted(columns)) or "none"
+            raise BadUsage(
+                one_line(f"evaluate.{key}: no column {', '.join(absent)} in train and test; the columns are {known}")
+            )
 
 
 def groups_of(levels: Sequence[Levels], params: EvaluateParams) -> list[Groups]:
