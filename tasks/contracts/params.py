@@ -168,7 +168,7 @@ class BiasParams(Section):
     nothing to do with what the classes mean.
     """
 
-    permutations: int = Field(200, ge=20, le=100_000)
+    permutations: int = Field(500, ge=20, le=100_000)
     attributes: tuple[str, ...] = ()
     small_cell: int = Field(5, ge=1)
     coverage: CoverageParams = CoverageParams()
