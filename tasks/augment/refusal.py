@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tasks.augment.probes import HALF_TURN, WHOLE_POLICY
 from tasks.augment.records import LabelChange, LabelSafety
 from tasks.contracts.errors import BadUsage, one_line
-from tasks.contracts.params import AugmentParams, WaiverParams
+from tasks.contracts.params import AugmentParams, ChangeWaiverParams
 from tasks.contracts.records import Finding, Severity, Statistic
 
 KEEPS_FROM = 0.9  # of recognised pictures a flip must leave at least so many recognised before it is recommended
@@ -27,7 +27,7 @@ def worst_changes(safety: LabelSafety) -> tuple[LabelChange, ...]:
     return tuple(sorted(worst.values(), key=_badness, reverse=True))
 
 
-def require_known_waivers(waivers: Sequence[WaiverParams], rules: Sequence[str]) -> None:
+def require_known_waivers(waivers: Sequence[ChangeWaiverParams], rules: Sequence[str]) -> None:
     """Raise BadUsage on a waiver for a change that the policy does not make."""
     if unknown := sorted({waiver.rule for waiver in waivers} - set(rules)):
         known = ", ".join(dict.fromkeys(rules)) or "nothing"

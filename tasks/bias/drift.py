@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.bias.alike import Sets, corrected, numbers_apart, values_apart
 from tasks.bias.attributes import Levels, columns_of, examine
-from tasks.bias.significance import further, holm
+from tasks.bias.significance import family_holm, holm
 from tasks.contracts.records import SPLITS, Finding, Section, Severity, Statistic
 from tasks.contracts.samples import usable
 
@@ -59,8 +59,8 @@ def split_drift(images: pd.DataFrame, rng: np.random.Generator) -> tuple[Section
     pairs = [
         _Pair(Sets(split == "train", split == other), "train", other) for other in SPLITS[1:] if (split == other).any()
     ]
-    over = "Holm over all traits and splits, an eighth of the level"
-    statistics = _largest_first(corrected(_compare(alone, (), pairs, rng), further, over))
+    over = "Holm over all traits and splits, Bonferroni over the 8 families"
+    statistics = _largest_first(corrected(_compare(alone, (), pairs, rng), family_holm, over))
     if not statistics:
         nothing = "not measured: there are no two sets of images to compare"
         statistics = [Statistic(SPLIT_NAME, None, len(alone), status="not_measurable", estimator=nothing)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.bias.alike import p_of_table
 from tasks.bias.attributes import Levels, examine
-from tasks.bias.significance import further
+from tasks.bias.significance import family_holm
 from tasks.contracts.records import Finding, Section, Severity, Statistic
 from tasks.evaluate.metrics import wilson
 from tasks.evaluate.selection import difference_interval
@@ -20,7 +20,7 @@ from tasks.evaluate.selection import difference_interval
 NAME = "quality by group"
 QUESTION = "Do images of some groups have more flaws than those of others?"
 WARN_AT, INFO_AT = 0.1, 0.02  # difference of the shares
-_CORRECTION = "Holm over all flaws and attributes, an eighth of the level"
+_CORRECTION = "Holm over all flaws and attributes, Bonferroni over the 8 families"
 
 Bools = NDArray[np.bool_]
 
@@ -65,7 +65,7 @@ def flaws(
     told = [one for one in tested if isinstance(one, Statistic)]
     found: list[Finding] = []
     statistics: list[Statistic] = []
-    order = sorted(zip(measured, further([one.p_value for one in measured]), strict=True), key=_clearest)
+    order = sorted(zip(measured, family_holm([one.p_value for one in measured]), strict=True), key=_clearest)
     for one, p_value in order:
         difference = replace(one.difference, p_value=p_value, correction=_CORRECTION)
         statistics.append(difference)

@@ -1,6 +1,7 @@
 """The gate between the audit and everything that costs time: rules, waivers, and the door itself."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +44,24 @@ def judge(
         passed=all(rule.passed for rule in rules),
         rules=rules,
         set_by=params.set_by,
+        set_on=params.set_on,
         findings=tuple(_finding(rule) for rule in rules if not rule.passed or rule.waiver),
     )
 
 
 def require_open(path: Path) -> None:
-    """Let the caller go on where the gate report at `path` says so.
+    """Let the caller go on where the gate report at `path` says so, and no waiver has expired since.
 
     Raises GateRefused, one line with every failing rule and how to waive it; BrokenArtifact where there is no report.
     """
     report = read_json(path)
+    today = datetime.now(UTC).date().isoformat()
+    waivers = [rule["waiver"] for rule in report["rules"] if rule["waiver"]]
+    if over := [one for one in waivers if one.get("expires") and one["expires"] <= today]:
+        named = "; ".join(f"{one['rule']}, by {one['by']}, until {one['expires']}" for one in over)
+        raise GateRefused(
+            one_line(f"the gate is closed: a waiver has expired ({named}). Mend the data, or decide anew")
+        )
     if report["passed"]:
         return
     failing = [rule for rule in report["rules"] if not rule["passed"]]
@@ -68,7 +77,7 @@ def waivers_of(params: GateParams) -> dict[str, Waiver]:
     for waiver in params.waivers:
         if waiver.rule not in RULES:
             raise BadUsage(one_line(f"bias.gate.waivers: no rule {waiver.rule}; the rules are {', '.join(RULES)}"))
-    return {waiver.rule: Waiver(waiver.rule, waiver.reason, waiver.by) for waiver in params.waivers}
+    return {waiver.rule: Waiver(waiver.rule, waiver.reason, waiver.by, waiver.expires) for waiver in params.waivers}
 
 
 def _waived(rule: GateRule, waiver: Waiver | None) -> GateRule:

@@ -9,7 +9,7 @@ from scipy.special import gammaln, xlogy
 from scipy.stats import chi2
 
 from tasks.bias.attributes import as_text
-from tasks.bias.significance import further
+from tasks.bias.significance import family_holm
 from tasks.contracts.params import ReferenceParams
 from tasks.contracts.records import Finding, Section, Severity, Statistic
 from tasks.evaluate.metrics import wilson
@@ -19,7 +19,7 @@ QUESTION = "Are the images those of the population that the data should stand fo
 FOUR_FIFTHS = 0.8  # below it a share counts as clearly too small, as in the four-fifths rule of US hiring guidelines
 _DRAWS = 9_999
 _LEAST_EXPECTED = 5.0  # Cochran, 1954: below, the chi-square approximation is not to be trusted
-_CORRECTION = "Holm over columns, an eighth of the level"
+_CORRECTION = "Holm over columns, Bonferroni over the 8 families"
 _MOST_NAMED = 3
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,7 @@ def representativeness(
             said.append(Statistic(name, None, 0, status="not_measurable", estimator=f"not measured: {why}"))
         else:
             tested.append(column)
-    p_values = further([_p_value(column, rng) for column in tested])
+    p_values = family_holm([_p_value(column, rng) for column in tested])
     found = []
     for column, p_value in zip(tested, p_values, strict=True):
         of_values = _statistics(column, f"reference: {reference.source}, {reference.date}")

@@ -97,7 +97,7 @@ class QualityParams(Section):
     min_kept: Share = 0.5
 
 
-class WaiverParams(Section):
+class ChangeWaiverParams(Section):
     """A person lets a rule pass: which, why, and who."""
 
     rule: str
@@ -105,14 +105,35 @@ class WaiverParams(Section):
     by: str = Field(min_length=1)
 
 
+def _day(day: object) -> object:
+    return day.isoformat() if isinstance(day, date) else day  # YAML reads 2026-11-25 as a date
+
+
+def _is_day(day: str) -> str:
+    try:
+        return day and date.fromisoformat(day).isoformat()
+    except ValueError:
+        raise ValueError(f"must be a day such as 2026-11-25, not {day!r}") from None
+
+
+Day = Annotated[str, BeforeValidator(_day), AfterValidator(_is_day)]
+
+
+class WaiverParams(ChangeWaiverParams):
+    """The same for the gate; from `expires` on the rule holds again."""
+
+    expires: Day = ""
+
+
 class GateParams(Section):
-    """The rules that stop a run; `waivers` lets one pass."""
+    """The rules that stop a run, who set them and on which day; `waivers` lets one pass."""
 
     max_imbalance: float = Field(50.0, ge=1)
     min_train_images: int = Field(5, ge=1)
     min_test_images: int = Field(1, ge=0)
     max_association: Share = 1.0
     set_by: str = "graft's defaults"
+    set_on: Day = ""
     waivers: tuple[WaiverParams, ...] = ()
 
 
@@ -121,10 +142,6 @@ class CoverageParams(Section):
 
     train: int = Field(10, ge=1)
     test: int = Field(5, ge=1)
-
-
-def _day(day: object) -> object:
-    return day.isoformat() if isinstance(day, date) else day  # YAML reads 2026-11-25 as a date
 
 
 class ReferenceParams(Section):
@@ -176,7 +193,7 @@ class AugmentParams(Section):
     transforms: tuple[Annotated[dict[str, Any], AfterValidator(_allowed)], ...] = ()
     horizontal_flip: bool = False
     vertical_flip: bool = False
-    waivers: tuple[WaiverParams, ...] = ()  # a person lets a transform pass that was found to change labels
+    waivers: tuple[ChangeWaiverParams, ...] = ()  # a person lets a transform pass that was found to change labels
 
     @model_validator(mode="after")
     def _own_has_transforms(self) -> "AugmentParams":

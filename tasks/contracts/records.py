@@ -167,11 +167,12 @@ class BiasReport:
 
 @dataclass(frozen=True)
 class Waiver:
-    """A person's decision to go on in spite of a rule."""
+    """A person's decision to go on in spite of a rule, until the day `expires` where there is one."""
 
     rule: str
     reason: str
     by: str
+    expires: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ class GateReport:
     rules: tuple[GateRule, ...]
     set_by: str
     findings: tuple[Finding, ...] = ()
+    set_on: str = ""
     report: str = "gate"
     schema_version: int = SCHEMA_VERSION
 

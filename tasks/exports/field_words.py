@@ -94,6 +94,7 @@ FIELD_WORDS: dict[str, dict[str, str]] = {
         "rule": "The rule that is waived.",
         "reason": "Why, in the person's words.",
         "by": "Who decided it.",
+        "expires": "The day from which the rule holds again; empty where none was set.",
     },
     "GateRule": {
         "rule": "The rule's stable id.",
@@ -108,6 +109,7 @@ FIELD_WORDS: dict[str, dict[str, str]] = {
         "passed": "Whether the stages after the audit may start.",
         "rules": "Each rule and its outcome.",
         "set_by": "Who set the limits.",
+        "set_on": "The day on which they were set; empty where nobody said.",
     },
     "ClassScore": {
         "label": "The class.",

@@ -29,7 +29,9 @@ def look(table: pd.DataFrame):
 def test_splits_that_are_alike_give_no_finding():
     section, found = look(images(600))
     assert found == []
-    assert {one.correction for one in section.statistics} == {"Holm over all traits and splits, an eighth of the level"}
+    assert {one.correction for one in section.statistics} == {
+        "Holm over all traits and splits, Bonferroni over the 8 families"
+    }
     assert len(section.statistics) == 3 * 3
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,24 @@ def test_the_door_is_open_after_a_pass_and_after_a_waiver(tmp_path: Path) -> Non
     waiver = WaiverParams(rule="min_train_images", reason="more come in May", by="Ada")
     write_record(path, judge(GateParams(min_train_images=50, waivers=(waiver,))))
     gate.require_open(path)
+
+
+@pytest.mark.parametrize(("days", "open_still"), [(2, True), (0, False), (-30, False)])
+def test_a_waiver_is_over_on_its_day(tmp_path: Path, days: int, open_still: bool) -> None:
+    expires = (datetime.now(UTC).date() + timedelta(days)).isoformat()
+    waiver = WaiverParams(rule="min_train_images", reason="more come in May", by="Ada", expires=expires)
+    write_record(tmp_path / "gate.json", judge(GateParams(min_train_images=50, waivers=(waiver,))))
+    if open_still:
+        gate.require_open(tmp_path / "gate.json")
+    else:
+        with pytest.raises(GateRefused, match=f"a waiver has expired.*min_train_images, by Ada, until {expires}"):
+            gate.require_open(tmp_path / "gate.json")
+
+
+def test_a_day_is_a_day() -> None:
+    with pytest.raises(ValueError, match="must be a day such as"):
+        WaiverParams(rule="min_train_images", reason="r", by="b", expires="next May")
+    assert GateParams(set_on="2026-11-25").set_on == "2026-11-25"
 
 
 def test_the_closed_door_says_in_one_line_what_fails_and_how_to_waive(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_trivial_model_learns_colour_and_nothing_else(blobs: Callable[..., np.
     assert (score.across.value, score.across.n, score.across.high) == (1.0, 40, 1.0)
     assert score.across.low == pytest.approx(40 / (40 + 1.959964**2))  # Wilson at 40 of 40
     assert score.majority_across == 0.5
-    assert score.across.p_value == pytest.approx(20 * 0.5**40)  # two models, two rates, five families
+    assert score.across.p_value == pytest.approx(32 * 0.5**40)  # two models, two rates, eight families
     assert not score.falls
     shuffled = np.random.default_rng(0).permutation(labels)
     chance = trivial_model("t", split_of(pixels, shuffled, slice(80)), split_of(pixels, shuffled, slice(80, None)))

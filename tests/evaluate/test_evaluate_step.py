@@ -1,0 +1,82 @@
+"""The evaluate stage after a training that acted on a bias."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.augment.policy import describe, make_policy
+from tasks.bias.mitigation import Shortcut, against_shortcuts
+from tasks.contracts.files import write_record, write_table
+from tasks.contracts.model_records import SelectionReport
+from tasks.contracts.params import AugmentParams, EvaluateParams, FineTuningParams, TrainParams
+from tasks.contracts.records import BiasReport, GateReport, Mitigation, Statistic, read_json
+from tasks.contracts.workspace import Workspace
+from tasks.evaluate import step
+from tasks.train import step as train
+from tests.conftest import CLASSES, SIDE_PX, draw, store_pixels
+from tests.train.tiny import REF
+
+EACH = 24
+QUICK = TrainParams(epochs=1, batch_size=12, fine_tuning=FineTuningParams(frozen_stages=1))
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    """Three classes of 9 training, 3 validation and 12 test images of two sites; a watermark was acted on."""
+    ws, rng = Workspace(tmp_path), np.random.default_rng(0)
+    labels = np.repeat(CLASSES, EACH)
+    table = pd.DataFrame(
+        {
+            "path": [f"{label}/{i}.png" for i, label in enumerate(labels)],
+            "label": labels,
+            "split": np.tile(["train"] * 9 + ["val"] * 3 + ["test"] * 12, len(CLASSES)),
+            "sha256": [f"{i + 1:064}" for i in range(len(labels))],
+            "group": pd.Series([None] * len(labels), dtype="str"),
+            "meta_site": np.tile(["north", "south"], len(labels) // 2),
+            "verdict": "keep",
+        }
+    )
+    write_table(ws.checked, store_pixels(ws, table, np.stack([draw(label, rng) for label in labels])))
+    write_table(ws.weights, table[["sha256"]].assign(weight=1.0))
+    write_record(ws.gate, GateReport(True, (), "test"))
+    write_record(ws.selection, SelectionReport(replace(REF, network="resnet18-w8"), "", (), (), (), ()))
+    act(ws, *against_shortcuts([Shortcut("overlay", CLASSES[0], (7, 7))]))
+    return ws
+
+
+def act(ws: Workspace, *mitigations: Mitigation) -> None:
+    nothing = BiasReport({}, Statistic("imbalance ratio", 1.0, 1), (), (), ())
+    write_record(ws.bias, replace(nothing, mitigations=mitigations))
+    aimed = tuple(transform for one in mitigations for transform in one.transforms)
+    policy = make_policy(AugmentParams(policy="light"), SIDE_PX)
+    policy = replace(policy, transforms=(*aimed, *policy.transforms))
+    write_record(ws.augmentation, replace(describe(policy, ""), mitigating=len(aimed)))
+
+
+def test_what_was_done_is_measured_before_and_after(ws: Workspace) -> None:
+    site = Mitigation("association", "site", "reweighing", ())
+    act(ws, *against_shortcuts([Shortcut("overlay", CLASSES[0], (7, 7))]), site)
+    train.run(ws, QUICK, seed=0)
+    step.run(ws, EvaluateParams(resamples=100), seed=0)
+    first = ws.evaluation.read_bytes()
+    found = read_json(ws.evaluation)
+    (section,) = [one for one in found["sections"] if one["name"] == "mitigation"]
+    names = [one["name"] for one in section["statistics"]]
+    for what in ("accuracy", "accuracy with overlay shuffled", "accuracy of the worst class and site"):
+        assert [f"{what}, {when}" for when in ("before", "after", "difference")] == [
+            name for name in names if name.rpartition(",")[0] == what
+        ]
+    assert section["statistics"][1]["value"] == found["candidate"]["accuracy"]["value"]
+    assert [one["subject"] for one in found["findings"] if one["check"] == "mitigation"] == ["overlay", "association"]
+    step.run(ws, EvaluateParams(resamples=100), seed=0)
+    assert ws.evaluation.read_bytes() == first
+
+
+def test_where_nothing_was_done_nothing_is_compared(ws: Workspace) -> None:
+    act(ws)
+    train.run(ws, QUICK, seed=0)
+    step.run(ws, EvaluateParams(resamples=100), seed=0)
+    assert "mitigation" not in [one["name"] for one in read_json(ws.evaluation)["sections"]]
