@@ -43,6 +43,17 @@ def test_an_audit_is_an_entry_with_a_receipt_and_a_summary_for_a_pull_request(co
     assert "Since audit 2: the same samples" in summary
 
 
+def test_a_summary_never_takes_the_place_of_a_folder(copy, capsys, tmp_path):
+    ws, kept = copy(), tmp_path / "kept"
+    kept.mkdir()
+    (kept / "work").write_text("of a week")
+    code, said, err = graft(ws, capsys, "--markdown", str(kept))
+    assert (code, said) == (2, "")
+    assert f"--markdown {kept} is a folder" in err
+    assert (kept / "work").read_text() == "of a week"
+    assert len(entries(ws)) == 3  # nothing was started
+
+
 def test_a_gate_that_refuses_is_in_the_ledger_too_and_the_exit_code_is_1(copy, capsys, tmp_path):
     ws = copy(whole=True)
     override(ws.params, ["bias.gate.min_train_images=1000"])
