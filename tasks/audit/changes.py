@@ -66,7 +66,7 @@ def changes(ws: Workspace, before: int, after: int) -> Changes:
         before,
         after,
         samples=compare_samples(*(_samples(ws, entry) for entry in entries)),
-        numbers=differences(old["bias"], new["bias"]),
+        numbers=differences(old, new),
         findings=_findings(old, new),
         settings=_settings(old, new),
     )

@@ -14,8 +14,11 @@ def statistic(
     return {"name": name, "value": value, "n": n, "low": low, "high": high, "estimator": estimator}
 
 
-def report(composition: dict, *statistics: dict) -> dict:
-    return {"composition": composition, "findings": [{"statistic": statistic("x", 1)}], "associations": [*statistics]}
+def report(sizes: dict, *statistics: dict) -> dict:
+    """The document of an audit, its numbers by group held back."""
+    composition = {label: {"some": None, "other": None} for label in sizes}
+    bias = {"composition": composition, "findings": [{"statistic": statistic("x", 1)}], "associations": [*statistics]}
+    return {"subject": {"split_sizes": sizes}, "bias": bias}
 
 
 def test_samples_are_told_apart_by_their_bytes():
