@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
 from tasks.bias.attributes import columns_of, examine
+from tasks.bias.cells import held_back
 from tasks.bias.significance import holm
 from tasks.contracts.params import EvaluateParams
 from tasks.contracts.records import Finding, Section, Statistic
@@ -24,6 +25,7 @@ NAME = "outcomes by group"
 MOST_STATISTICS = 2000  # of class rates; the groups with the clearest gaps come first, the others get accuracies alone
 _RESAMPLES = 200  # for the calibration error of a group
 _HOLM = "Holm over all groups"
+_ERRORS = ("recall", "false negative rate", "false positive rate")
 
 Bools = NDArray[np.bool_]
 
@@ -66,7 +68,8 @@ def outcomes(
     left, sections = MOST_STATISTICS, []
     for i in order:
         how = Comparison(params.least_share, reference_of(groups[i], params))
-        rates = _rates(groups[i], answers, how, left, rng)
+        hidden = _held_back(groups[i], answers, params.small_group)
+        rates = _rates(groups[i], answers, hidden, how, left, rng)
         left -= len(rates)
         told = (gaps[i], *_unknown(groups[i]), *_accuracies(groups[i], answers.right), *rates)
         sections.append(Section(f"outcomes by {groups[i].of}", f"How does the model do for each {groups[i].of}?", told))
@@ -121,7 +124,20 @@ def _accuracies(groups: Groups, right: Bools) -> list[Statistic]:
     ]
 
 
-def _rates(groups: Groups, answers: Answers, how: Comparison, most: int, rng: np.random.Generator) -> list[Statistic]:
+def _held_back(groups: Groups, answers: Answers, small: int) -> Bools:
+    """Whose images of a class are too few to be told, or would tell of such: (classes, groups).
+
+    Told are the images of each group and of each class, so those whose group is unknown count as a group as well.
+    """
+    shape = (len(answers.classes), len(groups.names) + 1)
+    codes = np.minimum(groups.codes, len(groups.names))
+    images = np.bincount(np.ravel_multi_index((answers.targets, codes), shape), minlength=shape[0] * shape[1])
+    return held_back(images.reshape(shape).astype(np.int64), small)[:, :-1]
+
+
+def _rates(
+    groups: Groups, answers: Answers, hidden: Bools, how: Comparison, most: int, rng: np.random.Generator
+) -> list[Statistic]:
     """Calibration error of each group; recall, false positive and negative, selection rate and impact ratio by class.
 
     Only the calibration where class rates would be more than `most`.
@@ -133,7 +149,8 @@ def _rates(groups: Groups, answers: Answers, how: Comparison, most: int, rng: np
         return [*out, Statistic(f"{groups.of}: rates of each class", None, len(there), status="skipped", estimator=why)]
     for k, label in enumerate(answers.classes):
         for g in there:
-            out += _errors(groups.names[g], groups.codes == g, answers, k)
+            own = groups.codes == g
+            out += _not_told(groups.names[g], own, label) if hidden[k, g] else _errors(groups.names[g], own, answers, k)
         out += impact_ratios(groups, answers.called == k, f"called {label}", how)
     return out
 
@@ -152,11 +169,15 @@ def _errors(name: str, own: Bools, answers: Answers, k: int) -> list[Statistic]:
     label, called = answers.classes[k], answers.called[own] == k
     actual = answers.targets[own] == k
     hits, n = int((called & actual).sum()), int(actual.sum())
-    return [
-        wilson(f"{name}: {label}, recall", hits, n),
-        wilson(f"{name}: {label}, false negative rate", n - hits, n),
-        wilson(f"{name}: {label}, false positive rate", int((called & ~actual).sum()), len(actual) - n),
-    ]
+    counts = ((hits, n), (n - hits, n), (int((called & ~actual).sum()), len(actual) - n))
+    return [wilson(f"{name}: {label}, {what}", *of) for what, of in zip(_ERRORS, counts, strict=True)]
+
+
+def _not_told(name: str, own: Bools, label: str) -> list[Statistic]:
+    """The same without numbers. n is that of the group: the images of the class would be told by theirs or the rest."""
+    why = "held back: too few images of the class in the group, or their number would tell such a one; n is the group's"
+    n = int(own.sum())
+    return [Statistic(f"{name}: {label}, {what}", None, n, status="too_small", estimator=why) for what in _ERRORS]
 
 
 def _is_worse(gap: Statistic) -> bool:

@@ -107,20 +107,23 @@ def _outcomes_by_group(facts: Facts) -> Iterator[Row]:
             recall, false = (rates.get(f"{name}: {label}, {what}") for what in ("recall", "false positive rate"))
             if recall is None or false is None:
                 continue  # too many groups times classes: their rates were not told
-            tp, fp = (round((one["value"] or 0.0) * one["n"]) for one in (recall, false))
             table: list[list[int]] = evaluation["candidate"]["confusion"]
             ratio = rates.get(f"{name}: called {label}, impact ratio")
-            yield {
+            row = {
                 "attribute_name": attribute,
                 "attribute_value": name.removeprefix(f"{attribute} = "),
                 "label": label,
                 "split": evaluation["split"],
-                "status": "measured",
                 "total_entities": sum(map(sum, table)),
-                "ppr": _share(tp + fp, sum(row[k] for row in table)),
                 "pprev_disparity": ratio and ratio["value"],
-                **outcome({"tp": tp, "fn": recall["n"] - tp, "fp": fp, "tn": false["n"] - fp}),
             }
+            if recall["status"] == "too_small":
+                yield {**row, "status": HELD_BACK}
+                continue
+            tp, fp = (round((one["value"] or 0.0) * one["n"]) for one in (recall, false))
+            counts = {"tp": tp, "fn": recall["n"] - tp, "fp": fp, "tn": false["n"] - fp}
+            called = sum(of_class[k] for of_class in table)
+            yield {**row, "status": "measured", "ppr": _share(tp + fp, called), **outcome(counts)}
 
 
 def outcome(counts: dict[str, int]) -> Row:
