@@ -104,14 +104,18 @@ def _sound(audits: Path) -> tuple[list[str], bytes]:
     lines = (audits / LEDGER).read_bytes() if (audits / LEDGER).is_file() else b""
     found = Verdict()
     check_chain(audits, found)
-    if line := _not_entered(audits, found.heads):
+    unnamed = all(one.endswith(": no entry names it") for one in found.problems) or not lines
+    if unnamed and (line := _not_entered(audits, found.heads)):
         _write(audits / LEDGER, lines + line + b"\n")
         return _sound(audits)
     named = {name for entry in found.entries for name in entry.get("lists", ())}
-    for stray in {*audits.glob("samples-*.gz"), *audits.glob("files-*.gz")}:
-        if stray.name not in named and stray.stem.endswith(sha256(stray.read_bytes())[:12]):
+    lists = (*audits.glob("samples-*.gz"), *audits.glob("files-*.gz"))
+    strays = {one for one in lists if one.name not in named and one.stem.endswith(sha256(one.read_bytes())[:12])}
+    theirs = {f"{AUDITS}/{stray.name}: no entry names it" for stray in strays}
+    if strays and (set(found.problems) == theirs or strays == set(audits.iterdir())):  # nothing else is wrong, or there
+        for stray in strays:
             stray.unlink()
-            return _sound(audits)
+        return _sound(audits)
     if found.problems and any(audits.iterdir()):
         raise BrokenArtifact(f"{found.problems[0]}; `git log -- {AUDITS}` has what it was")
     return found.heads, lines

@@ -155,6 +155,32 @@ def test_a_list_that_was_cut_off_before_its_document_goes(ws):
     assert check(ws.root).problems == []
 
 
+def test_the_first_audits_lists_go_where_it_was_cut_off(ws):
+    data = b"half an audit"
+    (ws.root / AUDITS).mkdir(parents=True)
+    (ws.root / AUDITS / f"samples-{sha256(data)[:12]}.gz").write_bytes(data)
+    assert check(ws.root, decide(ws)).problems == []
+
+
+@pytest.mark.parametrize("broken", ["edited", "added", "torn"])
+def test_nothing_of_a_broken_ledger_is_removed_or_written(ws, broken):
+    enter(ws, *invent(["a"], "", {}, []))
+    enter(ws, *invent(["b"], "", {}, []))
+    audits, data = ws.root / AUDITS, b"half an audit"
+    (audits / f"files-{sha256(data)[:12]}.gz").write_bytes(data)
+    if broken == "edited":
+        path = min(audits.glob("0001-*.json"))
+        path.write_text(path.read_text().replace("0.1.0", "0.1.1"))
+    elif broken == "added":
+        (audits / "notes.txt").write_text("of a stranger")
+    else:
+        (audits / LEDGER).write_bytes((audits / LEDGER).read_bytes()[:-30])
+    before = {path.name: path.read_bytes() for path in audits.iterdir()}
+    with pytest.raises(BrokenArtifact):
+        decide(ws)
+    assert {path.name: path.read_bytes() for path in audits.iterdir()} == before
+
+
 def test_nothing_is_built_on_a_broken_ledger(ws, keys):
     decide(ws, "first")
     decide(ws, "second")
