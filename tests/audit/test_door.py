@@ -118,7 +118,7 @@ def test_names_of_files_become_hashes_wherever_they_stand():
 
 def test_classes_and_groups_may_have_any_name():
     names = ("path", "mistakes", "evidence", "cats/c.png")
-    report = {"composition": {name: {name: 3 for name in names} for name in names}, "cells": [{"value": "cats/c.png"}]}
+    report = {"composition": {name: dict.fromkeys(names, 3) for name in names}, "cells": [{"value": "cats/c.png"}]}
     assert by_hash({**report, "findings": []}, {"cats/c.png": "2" * 64}) == {**report, "findings": []}
 
 
