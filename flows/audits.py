@@ -45,10 +45,10 @@ def audit(arguments: Namespace) -> int:
 
 def list_audits(arguments: Namespace) -> int:
     """The ledger, an entry in a line."""
-    from tasks.audit.ledger import entries
+    from tasks.audit.ledger import sound_entries
     from tasks.audit.wording import entry_line
 
-    known = entries(find_workspace(arguments.workspace))
+    known = sound_entries(find_workspace(arguments.workspace))
     if arguments.json:
         return dump(known)
     return show("\n".join(map(entry_line, known)) or "no audit yet; make one with `graft audit`")

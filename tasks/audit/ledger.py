@@ -67,6 +67,20 @@ def entries(ws: Workspace) -> list[dict[str, Any]]:
     return found
 
 
+def sound_entries(ws: Workspace) -> list[dict[str, Any]]:
+    """The lines of the ledger, oldest first, for whoever shows them.
+
+    Raises BrokenArtifact where a line, a document or a list is not what was entered.
+    """
+    audits, found = ws.root / AUDITS, Verdict()
+    if not audits.is_dir() or not any(audits.iterdir()):
+        return []
+    check_chain(audits, found)
+    if found.problems:
+        raise BrokenArtifact(f"{found.problems[0]}; `graft audit verify` says more")
+    return entries(ws)
+
+
 def find_entry(ws: Workspace, number: int | None = None) -> dict[str, Any]:
     """An entry; without a number, that of the latest audit. Raises BadUsage where there is none."""
     known = entries(ws)
