@@ -29,8 +29,8 @@ class Difference:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[Difference, ...]:
-    """Every statistic and class share of two bias reports that changed, those with the smallest p first."""
-    old, new = dict(_statistics(before, "")), dict(_statistics(after, ""))
+    """Every statistic and class share of two audits' documents that changed, those with the smallest p first."""
+    old, new = (dict(_statistics(document["bias"], "")) for document in (before, after))
     found = [_of_statistics(name, old[name], new[name]) for name in old if name in new]
     found += _of_shares(_classes(before), _classes(after))
     changed = [one for one in holm(found) if one.before != one.after]
@@ -74,8 +74,9 @@ def _half_width(one: dict[str, Any]) -> float:
     return 0.0 if None in ends else float(one["high"] - one["low"]) / 2
 
 
-def _classes(report: dict[str, Any]) -> dict[str, int]:
-    return {label: sum(groups.values()) for label, groups in report["composition"].items()}
+def _classes(document: dict[str, Any]) -> dict[str, int]:
+    """The size of each class; the composition holds back numbers that could name someone, `split_sizes` none."""
+    return {label: sum(splits.values()) for label, splits in document["subject"]["split_sizes"].items()}
 
 
 def _of_shares(old: dict[str, int], new: dict[str, int]) -> list[Difference]:
