@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tasks.bias.significance import holm
+
 _INTERVAL = "z test on the two 95 % intervals"
 _SHARES = "z test on two shares"
 _LEAST = 5  # images that each cell must be expected to hold, for the normal approximation
@@ -33,18 +35,18 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[Differen
     old, new = (dict(_statistics(document["bias"], "")) for document in (before, after))
     found = [_of_statistics(name, old[name], new[name]) for name in old if name in new]
     found += _of_shares(_classes(before), _classes(after))
-    changed = [one for one in holm(found) if one.before != one.after]
+    changed = [one for one in corrected(found) if one.before != one.after]
     return tuple(sorted(changed, key=lambda one: (math.inf if one.p_value is None else one.p_value, one.name)))
 
 
-def holm(found: list[Difference]) -> list[Difference]:
-    """The same with each p multiplied by how many are at least as large, and never below a smaller one's."""
-    tested = sorted((one for one in found if one.p_value is not None), key=lambda one: one.p_value or 0.0)
-    corrected, floor = [], 0.0
-    for rank, one in enumerate(tested):
-        floor = max(floor, min(1.0, (one.p_value or 0.0) * (len(tested) - rank)))
-        corrected.append(replace(one, p_value=floor))
-    return [*corrected, *(one for one in found if one.p_value is None)]
+def corrected(found: list[Difference]) -> list[Difference]:
+    """The same, each p-value corrected by Holm's method for all of them."""
+    tested = [one for one in found if one.p_value is not None]
+    p_values = holm([one.p_value for one in tested if one.p_value is not None])
+    return [
+        *(replace(one, p_value=p_value) for one, p_value in zip(tested, p_values, strict=True)),
+        *(one for one in found if one.p_value is None),
+    ]
 
 
 def _statistics(node: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
