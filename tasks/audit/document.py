@@ -79,7 +79,9 @@ def _text_by_hash(text: str, hashes: dict[str, str], lengths: list[int]) -> str:
     told, at = "", 0
     while at < len(text):
         ends = (at + length for length in lengths if at + length <= len(text))
-        here = (end for end in ends if text[at:end] in hashes and not _in_a_word(text, at) and not _in_a_word(text, end))
+        here = (
+            end for end in ends if text[at:end] in hashes and not _in_a_word(text, at) and not _in_a_word(text, end)
+        )
         end = next(here, at)
         told += hashes[text[at:end]] if end > at else text[at]
         at = max(end, at + 1)
