@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.commands import bring_up_to_date, conclude, ready
 from flows.output import dump, show
-from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.errors import BadUsage, BrokenArtifact
 from tasks.contracts.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def audit(arguments: Namespace) -> int:
     from tasks.bias.gate import require_open
     from tasks.report.audits import write_audit_pages
 
+    if arguments.markdown and arguments.markdown.is_dir():
+        raise BadUsage(f"--markdown {arguments.markdown} is a folder; name a file")
     ws = ready(arguments)
 
     def start() -> "list[Outcome]":
@@ -43,10 +45,10 @@ def audit(arguments: Namespace) -> int:
 
 def list_audits(arguments: Namespace) -> int:
     """The ledger, an entry in a line."""
-    from tasks.audit.ledger import entries
+    from tasks.audit.ledger import sound_entries
     from tasks.audit.wording import entry_line
 
-    known = entries(find_workspace(arguments.workspace))
+    known = sound_entries(find_workspace(arguments.workspace))
     if arguments.json:
         return dump(known)
     return show("\n".join(map(entry_line, known)) or "no audit yet; make one with `graft audit`")

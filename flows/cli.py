@@ -150,7 +150,7 @@ def _audit(command: argparse.ArgumentParser) -> None:
     _json(diff, again=True).set_defaults(command=audits.diff)
 
     verify = add("verify", help="every hash again; exit 5 names what is wrong")
-    verify.add_argument("--head", default="", metavar="RECEIPT", help="that an audit gave, as NUMBER:SHA256")
+    verify.add_argument("--head", metavar="RECEIPT", help="that an audit gave, as NUMBER:SHA256")
     verify.add_argument("--key", type=Path, metavar="PUBLIC", help="whose signature the ledger must bear")
     verify.add_argument("--recompute", action="store_true", help="also the numbers, from the data")
     _json(verify, again=True).set_defaults(command=audits.verify)

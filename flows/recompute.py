@@ -68,6 +68,7 @@ def _inputs(ws: Workspace) -> list[str]:
 def _beside(ws: Workspace, folder: Path) -> Workspace:
     """A workspace whose inputs are links to the real one's and whose outputs are its own."""
     prepared = ws.prepared.relative_to(ws.root).as_posix()
+    ws.prepared.mkdir(parents=True, exist_ok=True)  # a clone has none; nothing can be made below a dangling link
     for place in (*_inputs(ws), "params.yaml", prepared):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).symlink_to(ws.root / place)

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +66,8 @@ def changes(ws: Workspace, before: int, after: int) -> Changes:
         before,
         after,
         samples=compare_samples(*(_samples(ws, entry) for entry in entries)),
-        numbers=differences(old["bias"], new["bias"]),
-        findings=_findings(old, new),
+        numbers=differences(old, new),
+        findings=compare_findings(old, new),
         settings=_settings(old, new),
     )
 
@@ -101,19 +101,26 @@ def _samples(ws: Workspace, entry: dict[str, Any]) -> Sides:
     return {digest: tuple(rows) for digest, rows in found.items()}
 
 
-def _findings(old: dict[str, Any], new: dict[str, Any]) -> tuple[FindingChange, ...]:
-    before, after = (
-        {(f["check"], f["subject"]): f for report in ("gate", "bias") for f in document[report]["findings"]}
-        for document in (old, new)
-    )
-    found = [("new", after[key]) for key in after if key not in before]
-    found += [("gone", before[key]) for key in before if key not in after]
-    found += [
-        ("changed", after[key])
-        for key in after
-        if key in before and any(after[key][part] != before[key][part] for part in ("severity", "message"))
-    ]
-    return tuple(FindingChange(what, one["severity"], one["message"]) for what, one in found)
+def compare_findings(old: dict[str, Any], new: dict[str, Any]) -> tuple[FindingChange, ...]:
+    """Which findings of two documents came, went, or say another thing of the same check, subject and number."""
+    before, after = (_findings(document) for document in (old, new))
+    found: dict[str, list[tuple[str, str]]] = {"new": [], "gone": [], "changed": []}
+    for key in {**after, **before}:
+        gone = list((before[key] - after[key]).elements())
+        come = list((after[key] - before[key]).elements())
+        both = min(len(gone), len(come))
+        found["changed"] += come[:both]
+        found["new"] += come[both:]
+        found["gone"] += gone[both:]
+    return tuple(FindingChange(what, *one) for what, those in found.items() for one in those)
+
+
+def _findings(document: dict[str, Any]) -> defaultdict[tuple[str, ...], Counter[tuple[str, str]]]:
+    """How often each severity and message stands for a check, a subject and a number: several may share all three."""
+    found: defaultdict[tuple[str, ...], Counter[tuple[str, str]]] = defaultdict(Counter)
+    for one in (one for report in ("gate", "bias") for one in document[report]["findings"]):
+        found[one["check"], one["subject"], one["statistic"]["name"]][one["severity"], one["message"]] += 1
+    return found
 
 
 def _settings(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tasks.bias.significance import holm
+
 _INTERVAL = "z test on the two 95 % intervals"
 _SHARES = "z test on two shares"
 _LEAST = 5  # images that each cell must be expected to hold, for the normal approximation
@@ -29,22 +31,22 @@ class Difference:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[Difference, ...]:
-    """Every statistic and class share of two bias reports that changed, those with the smallest p first."""
-    old, new = dict(_statistics(before, "")), dict(_statistics(after, ""))
+    """Every statistic and class share of two audits' documents that changed, those with the smallest p first."""
+    old, new = (dict(_statistics(document["bias"], "")) for document in (before, after))
     found = [_of_statistics(name, old[name], new[name]) for name in old if name in new]
     found += _of_shares(_classes(before), _classes(after))
-    changed = [one for one in holm(found) if one.before != one.after]
+    changed = [one for one in corrected(found) if one.before != one.after]
     return tuple(sorted(changed, key=lambda one: (math.inf if one.p_value is None else one.p_value, one.name)))
 
 
-def holm(found: list[Difference]) -> list[Difference]:
-    """The same with each p multiplied by how many are at least as large, and never below a smaller one's."""
-    tested = sorted((one for one in found if one.p_value is not None), key=lambda one: one.p_value or 0.0)
-    corrected, floor = [], 0.0
-    for rank, one in enumerate(tested):
-        floor = max(floor, min(1.0, (one.p_value or 0.0) * (len(tested) - rank)))
-        corrected.append(replace(one, p_value=floor))
-    return [*corrected, *(one for one in found if one.p_value is None)]
+def corrected(found: list[Difference]) -> list[Difference]:
+    """The same, each p-value corrected by Holm's method for all of them."""
+    tested = [one for one in found if one.p_value is not None]
+    p_values = holm([one.p_value for one in tested if one.p_value is not None])
+    return [
+        *(replace(one, p_value=p_value) for one, p_value in zip(tested, p_values, strict=True)),
+        *(one for one in found if one.p_value is None),
+    ]
 
 
 def _statistics(node: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -74,8 +76,9 @@ def _half_width(one: dict[str, Any]) -> float:
     return 0.0 if None in ends else float(one["high"] - one["low"]) / 2
 
 
-def _classes(report: dict[str, Any]) -> dict[str, int]:
-    return {label: sum(groups.values()) for label, groups in report["composition"].items()}
+def _classes(document: dict[str, Any]) -> dict[str, int]:
+    """The size of each class; the composition holds back numbers that could name someone, `split_sizes` none."""
+    return {label: sum(splits.values()) for label, splits in document["subject"]["split_sizes"].items()}
 
 
 def _of_shares(old: dict[str, int], new: dict[str, int]) -> list[Difference]:

@@ -67,6 +67,20 @@ def entries(ws: Workspace) -> list[dict[str, Any]]:
     return found
 
 
+def sound_entries(ws: Workspace) -> list[dict[str, Any]]:
+    """The lines of the ledger, oldest first, for whoever shows them.
+
+    Raises BrokenArtifact where a line, a document or a list is not what was entered.
+    """
+    audits, found = ws.root / AUDITS, Verdict()
+    if not audits.is_dir() or not any(audits.iterdir()):
+        return []
+    check_chain(audits, found)
+    if found.problems:
+        raise BrokenArtifact(f"{found.problems[0]}; `graft audit verify` says more")
+    return entries(ws)
+
+
 def find_entry(ws: Workspace, number: int | None = None) -> dict[str, Any]:
     """An entry; without a number, that of the latest audit. Raises BadUsage where there is none."""
     known = entries(ws)
@@ -104,14 +118,18 @@ def _sound(audits: Path) -> tuple[list[str], bytes]:
     lines = (audits / LEDGER).read_bytes() if (audits / LEDGER).is_file() else b""
     found = Verdict()
     check_chain(audits, found)
-    if line := _not_entered(audits, found.heads):
+    unnamed = all(one.endswith(": no entry names it") for one in found.problems) or not lines
+    if unnamed and (line := _not_entered(audits, found.heads)):
         _write(audits / LEDGER, lines + line + b"\n")
         return _sound(audits)
     named = {name for entry in found.entries for name in entry.get("lists", ())}
-    for stray in {*audits.glob("samples-*.gz"), *audits.glob("files-*.gz")}:
-        if stray.name not in named and stray.stem.endswith(sha256(stray.read_bytes())[:12]):
+    lists = (*audits.glob("samples-*.gz"), *audits.glob("files-*.gz"))
+    strays = {one for one in lists if one.name not in named and one.stem.endswith(sha256(one.read_bytes())[:12])}
+    theirs = {f"{AUDITS}/{stray.name}: no entry names it" for stray in strays}
+    if strays and (set(found.problems) == theirs or strays == set(audits.iterdir())):  # nothing else is wrong, or there
+        for stray in strays:
             stray.unlink()
-            return _sound(audits)
+        return _sound(audits)
     if found.problems and any(audits.iterdir()):
         raise BrokenArtifact(f"{found.problems[0]}; `git log -- {AUDITS}` has what it was")
     return found.heads, lines

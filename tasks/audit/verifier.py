@@ -62,14 +62,14 @@ def marks(raw: Path) -> Iterator[tuple[str, str, str]]:
             yield place, content, sha256(os.fsencode(place) + b"\0" + content.encode())
 
 
-def check(root: Path, head: str = "", key: Path | None = None) -> Verdict:
+def check(root: Path, head: str | None = None, key: Path | None = None) -> Verdict:
     """Everything in the workspace that its audits pin; a receipt and a public key's file where they are given."""
     found, audits = Verdict(), root / AUDITS
     check_chain(audits, found)
-    if head and head not in {f"{number}:{digest}" for number, digest in enumerate(found.heads, 1)}:
+    if head is not None and head not in {f"{number}:{digest}" for number, digest in enumerate(found.heads, 1)}:
         problem = f"has not the entry {head.partition(':')[0]} of the receipt; it was cut or rewritten"
         found.problems.append(f"{LEDGER}: {problem}")
-    if key or (audits / SIGNATURE).is_file():
+    if key is not None or (audits / SIGNATURE).is_file():
         _check_signature(audits / SIGNATURE, found, key)
     if latest := [entry for entry in found.entries if entry["kind"] == "audit"][-1:]:
         _check_data(root, latest[0], found)
@@ -148,9 +148,9 @@ def _check_signature(path: Path, found: Verdict, key: Path | None) -> None:
         whole = canonical({**said, "algorithm": "ed25519"}) + b"\n" == data and len(said) == 5
         if not (whole and is_signed(signer, SIGNED.format(number, head).encode(), bytes.fromhex(said["signature"]))):
             raise ValueError("is no valid signature")
-        if key and signer != public_key(key.read_bytes()):
+        if key is not None and signer != public_key(key.read_bytes()):
             raise ValueError("is by another key")
-        if found.heads[number - 1 : number] != [head] or (key and number != len(found.heads)):
+        if found.heads[number - 1 : number] != [head] or (key is not None and number != len(found.heads)):
             raise ValueError(f"ends at an entry {number} that is not the last here: cut, rewritten, or not signed yet")
     except MALFORMED as error:
         found.problems.append(f"{SIGNATURE}: {error}")
@@ -186,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command line: every problem, then what is not here, then the head."""
     parser = argparse.ArgumentParser(description="Checks the audits of a graft workspace.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--head", default="", metavar="RECEIPT", help="NUMBER:SHA256, as an audit printed it")
+    parser.add_argument("--head", metavar="RECEIPT", help="NUMBER:SHA256, as an audit printed it")
     parser.add_argument("--key", type=Path, metavar="PUBLIC.pem", help="whose signature the ledger must bear")
     given = parser.parse_args(argv)
     found = check(given.folder, given.head, given.key)

@@ -1,15 +1,14 @@
 """Audits in words: for the screen, and in Markdown for a pull request, where nothing of the data's may act."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from tasks.audit.changes import Changes, Samples
-from tasks.contracts.errors import one_line
+from tasks.contracts.text import markdown as inert
 
 _MOST = 20
 _SEVERITIES = ("error", "warn", "info")
-_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!|~&@:/=.-]")
+_LONGEST = 2000
 
 
 def entry_line(entry: dict[str, Any]) -> str:
@@ -50,14 +49,14 @@ def markdown(document: dict[str, Any], receipt: str, since: Changes | None) -> s
         "",
         f"{_counts(document['subject'])}. Receipt `{receipt}`",
         "",
-        *(f"- **{rule['rule']}**: {_inert(rule['message'])}" for rule in _failing(document)),
-        *(f"- {one['severity']}: {_inert(one['message'])}" for one in found[:_MOST]),
+        *(f"- **{rule['rule']}**: {inert(rule['message'], _LONGEST)}" for rule in _failing(document)),
+        *(f"- {one['severity']}: {inert(one['message'], _LONGEST)}" for one in found[:_MOST]),
         *([f"- and {len(found) - _MOST} more"] if len(found) > _MOST else []),
         *([] if found else ["- nothing found"]),
     ]
     if since:
         lines += ["", f"Since audit {since.before}: {_samples(since.samples)}.", ""]
-        lines += [f"- {one.what}: {_inert(one.message)}" for one in since.findings[:_MOST]]
+        lines += [f"- {one.what}: {inert(one.message, _LONGEST)}" for one in since.findings[:_MOST]]
     if document["not_said"]:
         lines += ["", f"Nobody has said yet: {', '.join(document['not_said'])} (section `audit` of params.yaml)."]
     return "\n".join(lines) + "\n"
@@ -107,8 +106,3 @@ def _failing(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _gate(document: dict[str, Any]) -> str:
     return "passed" if document["gate"]["passed"] else "refused"
-
-
-def _inert(text: str) -> str:
-    """Text of which Markdown shows every character and follows none: no link, no mention, no markup."""
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", one_line(text))

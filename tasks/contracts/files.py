@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.errors import BadUsage, BrokenArtifact
 from tasks.contracts.records import to_json
 
 if TYPE_CHECKING:  # pandas takes a second to import; the door writes files without it
@@ -21,6 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A place beside `path` to write a file to (or to make a folder at); moved to `path` on success only.
 
     On any error, an interruption included, what was written is removed and the old `path` stays as it was.
+    Raises BadUsage where a file would take the place of a folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -30,6 +31,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield part
         _flush(part)
+        if path.is_dir() and not part.is_dir():
+            raise BadUsage(f"{path} is a folder; name a file")
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)  # a folder cannot be renamed over a folder
         part.replace(path)

@@ -11,10 +11,13 @@ _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"  # te
 _TURNING = "\u202a-\u202e\u2066-\u2069"  # the order of letters
 _HIDDEN = re.compile(f"[{_CONTROLS}{_TURNING}]")
 _ESCAPED = re.compile(f"[{_CONTROLS}{_TURNING}\u2028\u2029]")  # the last two end a line in a script
-_MARKS = re.compile(r"[\\`*_{}\[\]#|~!$]")
+_MARKS = re.compile(
+    r"[\\`*_{}\[\]#|~!$&<>@]"
+    r"|(?<=\S)\("  # behind a link's text
+    r"|(?<!\d):(?=\S)|:(?=[^\s\d])|(?<=www)\.",  # addresses, of mail too; the time of day is none
+    re.IGNORECASE,
+)
 _FIRST = re.compile(r"^(\d*)([-+=:.)])")  # a list, a line below a heading, a numbered list
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_ADDRESS = re.compile(r"(?<=:)/(?=/)|(?<=www)\.", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
@@ -39,7 +42,11 @@ def shortened(text: str, most: int = 300) -> str:
 
 
 def markdown(text: str, most: int = 300) -> str:
-    """`text` as one line of Markdown that says just that: no markup, no link, no HTML, no end of a table's cell."""
-    line = "".join(_ENTITIES.get(c, c) for c in shortened(text, most))
-    line = _ADDRESS.sub(lambda found: f"&#{ord(found[0])};", _MARKS.sub(r"\\\g<0>", line))
-    return _FIRST.sub(r"\1\\\2", line)
+    """`text` as one line of Markdown that says just that: no markup, link, mention, HTML or end of a table's cell."""
+    line = _MARKS.sub(lambda found: _entity(found[0]), shortened(text, most))
+    return _FIRST.sub(lambda found: found[1] + _entity(found[2]), line)
+
+
+def _entity(character: str) -> str:
+    """As a reader of Markdown shows it and follows it nowhere."""
+    return f"&#{ord(character)};"

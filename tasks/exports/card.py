@@ -45,6 +45,7 @@ LICENCES = frozenset(
 )
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LARGEST = "1M<n<10M"
+_TAGS = ["graft", "audited"]
 _WORDS = {"error": "Errors", "warn": "Warnings", "info": "Notes"}
 
 
@@ -62,6 +63,11 @@ def card(facts: Facts) -> str:
     return f"---\n{front_matter(facts)}---\n\n" + "\n\n".join(parts) + "\n"
 
 
+def is_card(text: str) -> bool:
+    """Whether a README.md is one that graft made, as its tags say."""
+    return text.startswith("---\n") and f"\ntags: {json.dumps(_TAGS)}\n" in text.partition("\n---\n")[0] + "\n"
+
+
 def front_matter(facts: Facts) -> str:
     """YAML whose every value is JSON, which is YAML that nothing in a value can leave."""
     size = next((words for most, words in SIZES if facts.samples < most), LARGEST)
@@ -70,7 +76,7 @@ def front_matter(facts: Facts) -> str:
         **_licence(facts.declared.get("licence", "")),
         "task_categories": ["image-classification"],
         "size_categories": [size],
-        "tags": ["graft", "audited"],
+        "tags": _TAGS,
     }
     return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in entries.items())
 

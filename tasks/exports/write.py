@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import read_table, sha256_of, write_text
 from tasks.contracts.workspace import Workspace
-from tasks.exports.card import card
+from tasks.exports.card import card, is_card
 from tasks.exports.croissant import croissant
 from tasks.exports.facts import Facts, Report, facts_of
 from tasks.exports.groups import groups_csv, statistics_csv
@@ -14,7 +15,8 @@ from tasks.exports.schema import COMMITTED
 def write_exports(ws: Workspace, document: Report, folder: Path) -> list[Path]:
     """Write the exports of an audit's document into `folder`, each file whole, and return their paths.
 
-    Equal documents give equal bytes. Raises BrokenArtifact where `document` is none of an audit.
+    Equal documents give equal bytes. Raises BrokenArtifact where `document` is none of an audit, BadUsage where a file
+    of somebody else's would be lost.
     """
     facts = facts_of(document)
     texts = {
@@ -24,9 +26,23 @@ def write_exports(ws: Workspace, document: Report, folder: Path) -> list[Path]:
         "statistics.csv": statistics_csv(facts),
         COMMITTED.name: COMMITTED.read_text(encoding="utf-8"),
     }
+    _require_room(ws, folder, [folder / name for name in texts])
     for name, text in texts.items():
         write_text(folder / name, text)
     return [folder / name for name in texts]
+
+
+def _require_room(ws: Workspace, folder: Path, paths: list[Path]) -> None:
+    """Raise BadUsage before anything is written."""
+    if folder.resolve() == ws.root.resolve():
+        raise BadUsage(f"{folder} is the workspace itself; export into a folder of its own")
+    if folder.exists() and not folder.is_dir():
+        raise BadUsage(f"{folder} is no folder; export into one")
+    if folders := [path for path in paths if path.is_dir()]:
+        raise BadUsage(f"{folders[0]} is a folder, where a file would be written; export into another folder")
+    readme = folder / "README.md"
+    if readme.exists() and not is_card(readme.read_text(encoding="utf-8", errors="replace")):
+        raise BadUsage(f"{readme} is not of an earlier export and would be lost; export into a folder of its own")
 
 
 def _formats(ws: Workspace, facts: Facts) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tasks.audit.ledger import document, entries
+from tasks.audit.ledger import alone, document, sound_entries
 from tasks.audit.verifier import canonical, sha256
 from tasks.contracts.files import write_text
 from tasks.contracts.workspace import Workspace
@@ -34,9 +34,11 @@ class Row:
 def write_audit_pages(ws: Workspace) -> Path:
     """Draw the page of every audit of the ledger and the index of all; equal documents give equal bytes.
 
-    Raises BrokenArtifact where a document is missing or is not what was entered: nothing is drawn of what is not sure.
+    Raises BrokenArtifact where anything of the ledger is missing or is not what was entered, a decision too: nothing is
+    drawn of what is not sure.
     """
-    known = entries(ws)
+    with alone(ws):  # nobody is half-way through an entry
+        known = sound_entries(ws)
     audits = [(entry, document(ws, entry)) for entry in known if entry["kind"] == "audit"]
     for entry, made in audits:
         write_text(ws.audit_pages / page_of(entry), render_audit(made, receipt_of(entry), _decisions(known, entry)))

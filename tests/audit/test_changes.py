@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks.audit.changes import compare_samples
-from tasks.audit.differences import Difference, differences, holm, two_sided
+from tasks.audit.changes import compare_findings, compare_samples
+from tasks.audit.differences import Difference, corrected, differences, two_sided
 
 
 def statistic(
@@ -14,8 +14,11 @@ def statistic(
     return {"name": name, "value": value, "n": n, "low": low, "high": high, "estimator": estimator}
 
 
-def report(composition: dict, *statistics: dict) -> dict:
-    return {"composition": composition, "findings": [{"statistic": statistic("x", 1)}], "associations": [*statistics]}
+def report(sizes: dict, *statistics: dict) -> dict:
+    """The document of an audit, its numbers by group held back."""
+    composition = {label: {"some": None, "other": None} for label in sizes}
+    bias = {"composition": composition, "findings": [{"statistic": statistic("x", 1)}], "associations": [*statistics]}
+    return {"subject": {"split_sizes": sizes}, "bias": bias}
 
 
 def test_samples_are_told_apart_by_their_bytes():
@@ -25,6 +28,35 @@ def test_samples_are_told_apart_by_their_bytes():
     assert (found.added, found.removed) == (("came",), ("gone",))
     assert [(one.sha256, one.before, one.after) for one in found.relabelled] == [("b", "cat", "dog")]
     assert [(one.sha256, one.before, one.after) for one in found.moved] == [("c", "val", "test")]
+
+
+def finding(name: str, message: str, severity: str = "warn") -> dict:
+    return {
+        "check": "overlay",
+        "subject": "cat",
+        "severity": severity,
+        "message": message,
+        "statistic": statistic(name, 1.0),
+    }
+
+
+def test_findings_of_one_check_and_subject_are_told_apart():
+    old = [finding("corner", "in 3"), finding("corner", "in 4"), finding("edge", "in 5"), finding("edge", "twice")]
+    new = [finding("corner", "in 3"), finding("corner", "in 4", "error"), finding("edge", "twice"), finding("rim", "x")]
+    documents = [{"gate": {"findings": rows[:1]}, "bias": {"findings": rows[1:]}} for rows in (old, new)]
+    found = compare_findings(*documents)
+    assert [(one.what, one.severity, one.message) for one in found] == [
+        ("new", "warn", "x"),
+        ("gone", "warn", "in 5"),
+        ("changed", "error", "in 4"),
+    ]
+    assert compare_findings(documents[0], documents[0]) == ()
+
+
+def test_a_finding_that_stands_twice_and_then_once_is_gone_once():
+    twice, once = ({"gate": {"findings": []}, "bias": {"findings": [finding("edge", "x")] * n}} for n in (2, 1))
+    assert [one.what for one in compare_findings(twice, once)] == ["gone"]
+    assert [one.what for one in compare_findings(once, twice)] == ["new"]
 
 
 def test_two_shares_by_hand():
@@ -66,7 +98,9 @@ def test_a_class_of_few_images_is_shown_and_not_tested():
 
 def test_holm_by_hand():
     found = [Difference(name, 0, 1, 9, 9, "", p) for name, p in (("a", 0.01), ("b", 0.04), ("c", 0.03), ("d", None))]
-    assert {one.name: one.p_value for one in holm(found)} == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": None})
+    assert {one.name: one.p_value for one in corrected(found)} == pytest.approx(
+        {"a": 0.03, "b": 0.06, "c": 0.06, "d": None}
+    )
 
 
 def test_unchanged_numbers_count_as_tests_and_are_not_shown():

@@ -43,6 +43,17 @@ def test_an_audit_is_an_entry_with_a_receipt_and_a_summary_for_a_pull_request(co
     assert "Since audit 2: the same samples" in summary
 
 
+def test_a_summary_never_takes_the_place_of_a_folder(copy, capsys, tmp_path):
+    ws, kept = copy(), tmp_path / "kept"
+    kept.mkdir()
+    (kept / "work").write_text("of a week")
+    code, said, err = graft(ws, capsys, "--markdown", str(kept))
+    assert (code, said) == (2, "")
+    assert f"--markdown {kept} is a folder" in err
+    assert (kept / "work").read_text() == "of a week"
+    assert len(entries(ws)) == 3  # nothing was started
+
+
 def test_a_gate_that_refuses_is_in_the_ledger_too_and_the_exit_code_is_1(copy, capsys, tmp_path):
     ws = copy(whole=True)
     override(ws.params, ["bias.gate.min_train_images=1000"])
@@ -93,9 +104,28 @@ def test_no_document_holds_a_file_name_of_the_data_or_a_path_of_this_machine(aud
 
 
 def test_names_of_files_become_hashes_wherever_they_stand():
-    hashes = {"cats/a b.png": "1" * 64, "cats/c.png": "2" * 64}
-    report = {"evidence": ["cats/a b.png", "unknown.png"], "message": "see 'cats/c.png', cats", "mistakes": [1], "n": 2}
-    assert by_hash([report], hashes) == [{"evidence": ["1" * 64], "message": f"see '{'2' * 64}', cats", "n": 2}]
+    hashes = {"cats/a b.png": "1" * 64, "cats/c.png": "2" * 64, "cats/c.png.png": "3" * 64, "c": "4" * 64}
+    finding = {"evidence": ["cats/a b.png", "unknown.png"], "message": "see 'cats/c.png', cats", "subject": "cats"}
+    rule = {"rule": "c", "message": "see cats/a b.png: <cats/c.png.png>/c."}
+    found = by_hash({"findings": [finding], "rules": [rule], "mistakes": [1], "n": 2}, hashes)
+    assert found == {
+        "findings": [{"evidence": ["1" * 64], "message": f"see '{'2' * 64}', cats", "subject": "cats"}],
+        "rules": [{"rule": "c", "message": f"see {'1' * 64}: <{'3' * 64}>/{'4' * 64}."}],
+        "n": 2,
+    }
+
+
+def test_classes_and_groups_may_have_any_name():
+    names = ("path", "mistakes", "evidence", "cats/c.png")
+    report = {"composition": {name: dict.fromkeys(names, 3) for name in names}, "cells": [{"value": "cats/c.png"}]}
+    assert by_hash({**report, "findings": []}, {"cats/c.png": "2" * 64}) == {**report, "findings": []}
+
+
+def test_a_hundred_thousand_names_are_looked_for_at_once():
+    hashes = {f"class {i % 7}/{'x' * (i % 90)} {i}.png": f"{i:064}" for i in range(100_000)}
+    one = {"message": f"{next(iter(hashes))} " * 5, "remedy": "Look at each of them, and name a group. " * 5}
+    found = by_hash({"findings": [one] * 200}, hashes)
+    assert found["findings"][0]["message"] == f"{0:064} " * 5
 
 
 def test_list_show_and_diff_tell_what_happened(audited, capsys):

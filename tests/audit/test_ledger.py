@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flows.cli import main
 from tasks.audit.keys import make_keys, sign
 from tasks.audit.ledger import document, enter, entries, find_entry
 from tasks.audit.verifier import AUDITS, LEDGER, check, marks, sha256
@@ -155,6 +156,32 @@ def test_a_list_that_was_cut_off_before_its_document_goes(ws):
     assert check(ws.root).problems == []
 
 
+def test_the_first_audits_lists_go_where_it_was_cut_off(ws):
+    data = b"half an audit"
+    (ws.root / AUDITS).mkdir(parents=True)
+    (ws.root / AUDITS / f"samples-{sha256(data)[:12]}.gz").write_bytes(data)
+    assert check(ws.root, decide(ws)).problems == []
+
+
+@pytest.mark.parametrize("broken", ["edited", "added", "torn"])
+def test_nothing_of_a_broken_ledger_is_removed_or_written(ws, broken):
+    enter(ws, *invent(["a"], "", {}, []))
+    enter(ws, *invent(["b"], "", {}, []))
+    audits, data = ws.root / AUDITS, b"half an audit"
+    (audits / f"files-{sha256(data)[:12]}.gz").write_bytes(data)
+    if broken == "edited":
+        path = min(audits.glob("0001-*.json"))
+        path.write_text(path.read_text().replace("0.1.0", "0.1.1"))
+    elif broken == "added":
+        (audits / "notes.txt").write_text("of a stranger")
+    else:
+        (audits / LEDGER).write_bytes((audits / LEDGER).read_bytes()[:-30])
+    before = {path.name: path.read_bytes() for path in audits.iterdir()}
+    with pytest.raises(BrokenArtifact):
+        decide(ws)
+    assert {path.name: path.read_bytes() for path in audits.iterdir()} == before
+
+
 def test_nothing_is_built_on_a_broken_ledger(ws, keys):
     decide(ws, "first")
     decide(ws, "second")
@@ -199,11 +226,24 @@ def test_what_is_no_key_signs_and_checks_nothing(ws, tmp_path, wrong):
     assert check(ws.root, key=path).problems
 
 
-@pytest.mark.parametrize("wrong", ["x", "1", ":", "0:", "-1:" + "0" * 64, "9" * 5000 + ":1", "2:" + "0" * 64])
+@pytest.mark.parametrize("wrong", ["", " ", "x", "1", ":", "0:", "-1:" + "0" * 64, "9" * 5000 + ":1", "2:" + "0" * 64])
 def test_what_is_no_receipt_of_this_ledger_is_said(ws, wrong):
     receipt = decide(ws)
     assert check(ws.root, receipt).problems == []
     assert "of the receipt" in check(ws.root, wrong).problems[0]
+
+
+@pytest.mark.parametrize("option", ["--head", "--key"])
+def test_an_empty_value_is_no_value_that_was_not_given(ws, keys, option, capsys):
+    decide(ws)
+    sign(ws, keys[0])
+    (ws.root / "dvc.yaml").touch()
+    (ws.root / "params.yaml").touch()
+    assert verify_alone(ws.root).returncode == main(["--workspace", str(ws.root), "audit", "verify"]) == 0
+    assert verify_alone(ws.root, option, "").returncode == 5
+    assert main(["--workspace", str(ws.root), "audit", "verify", option, ""]) == 5
+    assert "wrong: " in capsys.readouterr().out
+    assert verify_alone(ws.root, option).returncode == 2
 
 
 def test_places_that_a_hostile_document_names_are_not_followed(ws):

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tasks.contracts.errors import BadUsage, BrokenArtifact, one_line
-from tasks.contracts.files import read_table, replacing, write_record, write_table
+from tasks.contracts.files import read_table, replacing, write_record, write_table, write_text
 from tasks.contracts.records import Statistic, read_json, to_json
 from tasks.contracts.workspace import Workspace, find_workspace
 
@@ -36,6 +36,15 @@ def test_a_folder_is_replaced_whole(tmp_path):
             (part / name).write_text(name)
     assert names(path) == ["second"]
     assert names(tmp_path) == ["model"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "work").write_text("of a week")
+    with pytest.raises(BadUsage, match="kept is a folder"):
+        write_text(tmp_path / "kept", "summary")
+    assert (tmp_path / "kept" / "work").read_text() == "of a week"
+    assert names(tmp_path) == ["kept"]
 
 
 def test_equal_records_and_tables_give_equal_bytes(tmp_path):

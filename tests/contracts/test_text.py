@@ -1,3 +1,4 @@
+import html
 import json
 import re
 from dataclasses import asdict
@@ -6,7 +7,7 @@ import pytest
 
 from tasks.contracts.files import write_record
 from tasks.contracts.records import Finding, Statistic, read_json, to_json
-from tasks.contracts.text import for_terminal, json_text, shortened, visible
+from tasks.contracts.text import for_terminal, json_text, markdown, shortened, visible
 from tests.hostile import HOSTILE
 
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
@@ -43,6 +44,31 @@ def test_a_record_of_hostile_text_is_written_and_read_as_it_is(tmp_path):
     assert json.loads((tmp_path / "finding.json").read_bytes())["evidence"] == list(texts)
     with pytest.raises(Exception, match="schema_version"):
         read_json(tmp_path / "finding.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ask @everyone",
+        "mail a@example.org",
+        "see http://x.org",
+        "mailto:a@example.org",
+        "xmpp:a@b.c/d",
+        "HTTPS://X.ORG",
+        "www.x.org",
+        "10:http://x.org",
+        "[a](b) ![c](d)",
+    ],
+)
+def test_markdown_leads_nowhere_and_calls_nobody(text):
+    line = markdown(text)
+    assert not re.search(r"@|[a-z0-9]:[a-z/]|www\.|[\[\]!]", line, re.IGNORECASE)
+    assert html.unescape(line) == text
+
+
+def test_calm_text_stays_as_it_is_in_markdown():
+    calm = "At 21:00:00 of 2026-11-25: 3 of 4 (75 %) are cats, or so."
+    assert markdown(calm) == calm
 
 
 def test_a_short_line_is_left_alone_and_a_long_one_is_cut():

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from flows.cli import main
 from tasks.audit.ledger import enter
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.workspace import Workspace
@@ -100,6 +101,28 @@ def test_nothing_is_drawn_of_a_document_that_was_changed(tmp_path):
     with pytest.raises(BrokenArtifact, match="0002-"):
         write_audit_pages(ws)
     assert not (ws.audit_pages / INDEX).exists()
+
+
+@pytest.mark.parametrize("place", ["0004-*.json", "ledger.jsonl"])
+def test_an_edited_decision_is_never_shown(tmp_path, capsys, place):
+    ws = ledger(tmp_path)
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).touch()
+    path = next((tmp_path / "reports/audits").glob(place))
+    path.write_text(path.read_text().replace("accepted", "rejected"))
+    with pytest.raises(BrokenArtifact, match=r"0004-|ledger\.jsonl line 4"):
+        write_audit_pages(ws)
+    assert not (ws.audit_pages / INDEX).exists()
+    assert main(["--workspace", str(tmp_path), "audit", "list"]) == 5
+    assert capsys.readouterr().out == ""
+
+
+def test_where_there_is_no_audit_the_list_is_empty(tmp_path, capsys):
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).touch()
+    assert main(["--workspace", str(tmp_path), "audit", "list"]) == 0
+    assert "no audit yet" in capsys.readouterr().out
+    write_audit_pages(Workspace(tmp_path))
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome here")
