@@ -98,7 +98,9 @@ def test_a_class_of_few_images_is_shown_and_not_tested():
 
 def test_holm_by_hand():
     found = [Difference(name, 0, 1, 9, 9, "", p) for name, p in (("a", 0.01), ("b", 0.04), ("c", 0.03), ("d", None))]
-    assert {one.name: one.p_value for one in corrected(found)} == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": None})
+    assert {one.name: one.p_value for one in corrected(found)} == pytest.approx(
+        {"a": 0.03, "b": 0.06, "c": 0.06, "d": None}
+    )
 
 
 def test_unchanged_numbers_count_as_tests_and_are_not_shown():
