@@ -18,7 +18,7 @@ from tasks.contracts.workspace import Workspace
 
 COMMAND = "graft audit verify --recompute"
 _STAGE = re.compile(r"graft stage (\w+) --results-version (\d+)")
-_BETWEEN_WORDS = re.compile(r"([\s,;'\"()\[\]]+)")
+_TEXTS = ("subject", "message", "remedy")  # of a finding or a rule, where the name of a file may stand
 
 
 def draft(ws: Workspace, params: Params) -> tuple[AuditReport, dict[str, bytes]]:
@@ -54,19 +54,43 @@ def draft(ws: Workspace, params: Params) -> tuple[AuditReport, dict[str, bytes]]
     return report, lists
 
 
-def by_hash(node: Any, hashes: dict[str, str]) -> Any:
-    """A report in which each name of a file of the data has become the sha256 of its bytes."""
-    if isinstance(node, dict):
-        return {
-            key: [hashes[path] for path in value if path in hashes] if key == "evidence" else by_hash(value, hashes)
-            for key, value in node.items()
-            if key not in ("mistakes", "path")
-        }
-    if isinstance(node, list):
-        return [by_hash(one, hashes) for one in node]
-    if isinstance(node, str):
-        return "".join(hashes.get(word, word) for word in ([node] if node in hashes else _BETWEEN_WORDS.split(node)))
-    return node
+def by_hash(report: dict[str, Any], hashes: dict[str, str]) -> dict[str, Any]:
+    """A report in which each name of a file of the data has become the sha256 of its bytes.
+
+    Names stand in findings and in the messages of rules; the worst mistakes, which are nothing but names, are left
+    out. Anywhere else the same words are classes and groups.
+    """
+    lengths = sorted(set(map(len, hashes)), reverse=True)
+    told = {key: value for key, value in report.items() if key != "mistakes"}
+    for place in told.keys() & {"findings", "rules"}:
+        told[place] = [_finding_by_hash(one, hashes, lengths) for one in told[place]]
+    return told
+
+
+def _finding_by_hash(one: dict[str, Any], hashes: dict[str, str], lengths: list[int]) -> dict[str, Any]:
+    told = {**one, **{key: _text_by_hash(one[key], hashes, lengths) for key in one.keys() & set(_TEXTS)}}
+    if "evidence" in one:
+        told["evidence"] = [hashes[path] for path in one["evidence"] if path in hashes]
+    return told
+
+
+def _text_by_hash(text: str, hashes: dict[str, str], lengths: list[int]) -> str:
+    """The longest name at each place replaced; a look-up for each length, as names may be 100,000 and texts short."""
+    told, at = "", 0
+    while at < len(text):
+        ends = (at + length for length in lengths if at + length <= len(text))
+        here = (
+            end for end in ends if text[at:end] in hashes and not _in_a_word(text, at) and not _in_a_word(text, end)
+        )
+        end = next(here, at)
+        told += hashes[text[at:end]] if end > at else text[at]
+        at = max(end, at + 1)
+    return told
+
+
+def _in_a_word(text: str, at: int) -> bool:
+    """Whether a letter or digit stands on both sides: a file named `a` is not in every word with that letter."""
+    return 0 < at < len(text) and all(c.isascii() and c.isalnum() for c in text[at - 1 : at + 1])
 
 
 def _tool(ws: Workspace) -> Tool:

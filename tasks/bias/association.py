@@ -63,17 +63,17 @@ def coded(values: pd.Series) -> Codes:
     return pd.factorize(values.astype(str), sort=True)[0].astype(np.int64)
 
 
-def levels(values: pd.Series) -> tuple[Codes, str]:
+def levels(values: pd.Series, cut_by: pd.Series | None = None) -> tuple[Codes, str]:
     """Each row's level as a code, and why the column cannot be measured ("" where it can).
 
-    Numbers with many values are cut at their quantiles; a missing value is a level of its own.
+    Numbers with many values are cut at their quantiles, or at those of `cut_by`; a missing value is a level of its own.
     """
     known = values.notna()
     if not known.any():
         return np.zeros(len(values), np.int64), "the column is empty"
+    edges = _edges(values if cut_by is None else cut_by)
     numbers = pd.to_numeric(values, errors="coerce")
-    if numbers[known].notna().all() and not pd.api.types.is_bool_dtype(values) and numbers.nunique() > 2 * BINS:
-        edges = np.quantile(numbers[known], np.linspace(0, 1, BINS + 1)[1:-1])
+    if edges is not None and numbers[known].notna().all():
         codes = np.where(known, np.searchsorted(edges, numbers.fillna(0.0), side="right"), BINS)
         return np.unique(codes, return_inverse=True)[1], ""
     codes = coded(values.astype("object").where(known, _MISSING))
@@ -83,6 +83,16 @@ def levels(values: pd.Series) -> tuple[Codes, str]:
     if names > len(values) / 2:
         return codes, "the column names single images"
     return codes, ""
+
+
+def _edges(values: pd.Series) -> Floats | None:
+    """Where numbers with many values are cut; None for what is left as it is."""
+    known = values[values.notna()]
+    numbers = pd.to_numeric(known, errors="coerce")
+    if pd.api.types.is_bool_dtype(values) or numbers.isna().any() or numbers.nunique() <= 2 * BINS:
+        return None
+    edges: Floats = np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])
+    return edges
 
 
 def matters(one: Statistic) -> bool:

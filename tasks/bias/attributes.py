@@ -20,8 +20,9 @@ GROUP = "group"
 CAMERA = "EXIF camera"
 MOST_VALUES = 12
 BINS = 5
-_MOST_GROUPS = 20  # beyond, a group is a person or a video
+MOST_GROUPS = 20  # beyond, a group is a person or a video
 _PREFIX = "meta_"
+_EXACT = 2**53  # beyond, a float need not be the whole number that it stands for
 
 Codes = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -114,8 +115,8 @@ def _levels(name: str, column: _Column, small: int, counted: Bools) -> Levels | 
         named = len(names)
     elif kinds > images / 2 and kinds > 2 * BINS:
         return "the column names single images"
-    elif name == GROUP and kinds > _MOST_GROUPS:
-        return f"more than {_MOST_GROUPS} values: persons or recordings rather than an attribute"
+    elif name == GROUP and kinds > MOST_GROUPS:
+        return f"more than {MOST_GROUPS} values: persons or recordings rather than an attribute"
     else:
         text = as_text(column.kinds)
         kept = _kept(text, column.sizes, small)
@@ -142,17 +143,28 @@ def _numbers(kinds: pd.Series) -> NDArray[np.float64] | None:
 def _binned(numbers: NDArray[np.float64], sizes: Codes) -> tuple[list[str], Codes]:
     """Numbers cut at their quantiles. The ends are left open: the least and the most would be single images."""
     edges = np.unique(np.quantile(np.repeat(numbers, sizes), np.linspace(0, 1, BINS + 1)[1:-1]))
-    cuts = [f"{edge:.4g}" for edge in edges]
+    cuts = _told_apart(edges)
     inner = [f"{low} to {high}" for low, high in pairwise(cuts)]
     codes = np.searchsorted(edges, numbers, side="right").astype(np.int64)
     return [f"below {cuts[0]}", *inner, f"from {cuts[-1]}"], codes
 
 
+def _told_apart(edges: NDArray[np.float64]) -> list[str]:
+    """Distinct numbers as distinct texts, of as few digits as that takes but at least four; 17 always do."""
+    texts = ([f"{edge:.{digits}g}" for edge in edges] for digits in range(4, 18))
+    return next(each for each in texts if len(set(each)) == len(edges))
+
+
 def as_text(values: pd.Series) -> pd.Series:
-    """Values as text; whole numbers without a point, a missing value stays one."""
+    """Values as text; whole numbers without a point, a missing value stays one. Different numbers stay different."""
     if pd.api.types.is_float_dtype(values):
-        return values.map(lambda value: f"{value:g}", na_action="ignore").astype("object")
+        return values.map(_number_as_text, na_action="ignore").astype("object")
     return values.astype("object").map(str, na_action="ignore")
+
+
+def _number_as_text(value: float) -> str:
+    whole = float(value).is_integer() and abs(value) <= _EXACT
+    return str(int(value)) if whole else repr(float(value))
 
 
 def _kept(text: pd.Series, sizes: Codes, small: int) -> list[str]:

@@ -6,13 +6,11 @@ import numpy as np
 import pandas as pd
 
 from tasks.bias import association
+from tasks.bias.attributes import GROUP, MOST_GROUPS, columns_of
 from tasks.bias.confounding import Given, followers, given_each_other
 from tasks.bias.identities import crossing_identities
 from tasks.bias.tables import Codes
 from tasks.contracts.records import Finding, Section, Statistic
-
-CAMERA = "EXIF camera"
-_MOST_GROUPS = 20  # as levels of an association: beyond, a group is a person or a video
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,9 @@ def _looked_at(
 
 
 def _columns(images: pd.DataFrame, with_group: bool) -> pd.DataFrame:
-    """The metadata, the camera that EXIF names where any image has one, and the group where there are few."""
-    columns = images[sorted(name for name in images.columns if name.startswith("meta_"))]
-    columns = columns.rename(columns=lambda name: name.removeprefix("meta_"))
-    if with_group and 1 < images["group"].nunique() <= _MOST_GROUPS and "group" not in columns:
-        columns = columns.assign(group=images["group"])
-    if "camera" in images and images["camera"].notna().any():
-        columns = columns.assign(**{CAMERA: images["camera"]})
+    """The attributes; a declared group only where it is wanted and has few values."""
+    columns = columns_of(images)
+    declared = GROUP in columns and f"meta_{GROUP}" not in images
+    if declared and not (with_group and 1 < columns[GROUP].nunique() <= MOST_GROUPS):
+        return columns.drop(columns=GROUP)
     return columns

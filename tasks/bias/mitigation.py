@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.bias.association import levels
-from tasks.bias.metadata import CAMERA
+from tasks.bias.attributes import CAMERA
 from tasks.bias.overlay import GRID
 from tasks.contracts.records import Finding, Mitigation
 
@@ -84,8 +84,10 @@ def weights_of(usable: pd.DataFrame, train: pd.DataFrame, mitigations: Sequence[
 
 
 def column_of(table: pd.DataFrame, attribute: str) -> str:
-    """The column of the table that reports call `attribute`."""
-    return "camera" if attribute == CAMERA else f"meta_{attribute}" if f"meta_{attribute}" in table else attribute
+    """The column of the table that reports call `attribute`: the inverse of attributes.columns_of."""
+    if f"meta_{attribute}" in table:
+        return f"meta_{attribute}"
+    return "camera" if attribute == CAMERA else attribute
 
 
 def against_shortcuts(found: Sequence[Shortcut]) -> list[Mitigation]:

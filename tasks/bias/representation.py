@@ -6,26 +6,28 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from tasks.bias.attributes import MOST_GROUPS
 from tasks.bias.cells import held_back
 from tasks.contracts.records import SPLITS, Finding, Severity, Statistic
 
 NO_GROUP = "all"
-MOST_GROUPS = 50  # beyond, the smaller groups are counted together
 
 
 def composition(images: pd.DataFrame, classes: Sequence[str], small: int) -> dict[str, dict[str, int | None]]:
     """Images by label and group ("all" where none is declared); empty cells are left out, empty classes are not.
 
-    With more than MOST_GROUPS groups the smaller ones stand together as "N smaller groups". A number below `small` is
-    None, and as many others as it takes to hide it (cells.py).
+    More than MOST_GROUPS groups are persons or recordings, whose names are nobody's business: they stand together as
+    "N groups". A number below `small` is None, and as many others as it takes to hide it (cells.py).
     """
     groups = _groups(images)
-    sizes = sorted(Counter(groups).items(), key=lambda item: (-item[1], item[0]))
-    merged = {name for name, _ in sizes[MOST_GROUPS:]}
-    names = groups.where(~groups.isin(merged), f"{len(merged)} smaller groups")
+    declared = images["group"].notna()
+    together = f"{groups[declared].nunique()} groups"
+    names = groups.mask(declared, together) if groups[declared].nunique() > MOST_GROUPS else groups
     table = pd.crosstab(images["label"], names)
     counts = table.to_numpy(dtype=np.int64)
-    hidden = held_back(counts, small) if set(table.columns) != {NO_GROUP} else np.zeros_like(counts, bool)
+    # all images of a class are no secret: its size stands in other reports
+    whole = set(table.columns) in ({NO_GROUP}, {together})
+    hidden = np.zeros_like(counts, bool) if whole else held_back(counts, small)
     out: dict[str, dict[str, int | None]] = {label: {} for label in classes}
     for row, column in np.argwhere((counts > 0) | hidden):
         told = None if hidden[row, column] else int(counts[row, column])

@@ -32,6 +32,7 @@ _SHRINKAGE = 100.0  # of the ridge, on standardised inputs: some hundred of them
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,27 @@ class Split:
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy by cross-validation in train and from train to val, and what naming the largest class would give."""
+    """Accuracy by cross-validation in train and from train to val, and what naming the largest class would give.
+
+    `balanced` are both as means over the classes: train is sampled evenly over classes and val is not, so only these
+    compare the two.
+    """
 
     sees: str
     within: Statistic
     across: Statistic
     majority_within: float
     majority_across: float
+    balanced: tuple[Statistic, Statistic] | None = None
 
     @property
     def falls(self) -> bool:
         """Whether something is learned in train that does not hold in val."""
-        if self.within.value is None or self.across.value is None:
+        if self.balanced is None:
             return False
-        learned = _more_than_chance(self.within)
-        apart = (self.within.low or 0.0) > (self.across.high or 1.0)
-        return learned and apart and self.within.value - self.across.value >= MIN_FALL
+        within, across = self.balanced
+        apart = (within.low or 0.0) > (across.high or 1.0)
+        return _more_than_chance(self.within) and apart and (within.value or 0.0) - (across.value or 0.0) >= MIN_FALL
 
 
 def trivial_model(sees: str, train: Split, val: Split) -> Score:
@@ -78,14 +84,19 @@ def trivial_model(sees: str, train: Split, val: Split) -> Score:
     folds = min(_FOLDS, len(np.unique(train.groups)))
     if len(np.unique(train.labels)) < 2 or folds < 2 or not train.inputs.shape[1]:
         return Score(sees, _nothing(within, train, estimator), _nothing(across, val, "ridge classifier"), *majorities)
-    inside = _nothing(within, train, estimator)
+    inside, outside = _nothing(within, train, estimator), _nothing(across, val, "ridge classifier, Wilson")
+    right_within, right_across = np.zeros(0, bool), np.zeros(0, bool)
     if len(train.labels) >= MIN_IMAGES:
-        inside = _rate(within, _held_out_hits(train, folds), train, estimator)
-    outside = _nothing(across, val, "ridge classifier, Wilson")
+        right_within = _right_when_held_out(train, folds)
+        inside = _rate(within, int(right_within.sum()), train, estimator)
     if len(val.labels):
-        hits = _hits(_fitted(train.inputs, train.labels), val.inputs, val.labels)
-        outside = _rate(across, hits, val, "ridge classifier, Wilson")
-    return Score(sees, inside, outside, *majorities)
+        right_across = _right(_fitted(train.inputs, train.labels), val.inputs, val.labels)
+        outside = _rate(across, int(right_across.sum()), val, "ridge classifier, Wilson")
+    shared = np.intersect1d(train.labels, val.labels)
+    if not (len(right_within) and len(right_across) and len(shared)):
+        return Score(sees, inside, outside, *majorities)
+    balanced = (_balanced(within, right_within, train, shared), _balanced(across, right_across, val, shared))
+    return Score(sees, inside, outside, *majorities, balanced)
 
 
 def thumbnails(pixels: Pixels, rows: Sequence[int]) -> Floats:
@@ -99,13 +110,14 @@ def model_findings(scores: Sequence[Score]) -> list[Finding]:
     """How far a model gets that sees no subject, if further than naming the largest class; and what falls."""
     found = []
     for one in scores:
-        if one.falls:
+        if one.balanced and one.falls:
+            within, across = one.balanced
             message = (
-                f"{one.sees} name the class of {one.within.value:.0%} of the training images, "
-                f"but only {one.across.value:.0%} in val: what gives the label away in train is not there in val"
+                f"{one.sees} name the class of {within.value:.0%} of the training images (mean over the classes), "
+                f"but only {across.value:.0%} in val: what gives the label away in train is not there in val"
             )
             remedy = "find what differs between the splits: another camera, source or treatment of the files"
-            found.append(Finding("trivial_model_falls", "warn", "split", one.within, message, remedy))
+            found.append(Finding("trivial_model_falls", "warn", "split", within, message, remedy))
         if one.across.value is not None and _more_than_chance(one.across):
             message = (
                 f"{one.sees} alone name the class of {one.across.value:.0%} of the validation images "
@@ -116,21 +128,34 @@ def model_findings(scores: Sequence[Score]) -> list[Finding]:
     return found
 
 
-def _held_out_hits(train: Split, folds: int) -> int:
-    hits = 0
+def _right_when_held_out(train: Split, folds: int) -> Bools:
+    right = np.zeros(len(train.labels), bool)
     for fit, held in GroupKFold(folds).split(train.inputs, train.labels, train.groups):
         if len(np.unique(train.labels[fit])) > 1:
             model = _fitted(train.inputs[fit], train.labels[fit])
-            hits += _hits(model, train.inputs[held], train.labels[held])
-    return hits
+            right[held] = _right(model, train.inputs[held], train.labels[held])
+    return right
 
 
 def _fitted(inputs: Floats, labels: Texts) -> Pipeline:
     return make_pipeline(StandardScaler(), RidgeClassifier(alpha=_SHRINKAGE)).fit(inputs, labels)
 
 
-def _hits(model: Pipeline, inputs: Floats, labels: Texts) -> int:
-    return int((model.predict(inputs) == labels).sum())
+def _right(model: Pipeline, inputs: Floats, labels: Texts) -> Bools:
+    right: Bools = model.predict(inputs) == labels
+    return right
+
+
+def _balanced(name: str, right: Bools, split: Split, classes: Texts) -> Statistic:
+    """The mean over `classes` of how often each is named rightly, with the interval from Wilson's of each."""
+    of_classes = [split.labels == label for label in classes]
+    rates = [wilson("", int(right[own].sum()), int(own.sum())) for own in of_classes]
+    values, low, high = (np.array([getattr(one, end) for one in rates]) for end in ("value", "low", "high"))
+    mean = float(values.mean())
+    below, above = (float(np.linalg.norm(values - end)) / len(classes) for end in (low, high))
+    estimator = f"mean over {len(classes)} classes; MOVER from Wilson intervals (Donner and Zou 2012)"
+    n = int(sum(own.sum() for own in of_classes))
+    return Statistic(f"balanced {name}", mean, n, mean - below, mean + above, estimator=estimator)
 
 
 def _rate(name: str, hits: int, split: Split, estimator: str) -> Statistic:

@@ -12,7 +12,7 @@ from tasks.bias.mitigation import column_of
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.records import Finding, Section, Severity, Statistic
 from tasks.evaluate.comparison import Right, accuracy_difference
-from tasks.evaluate.metrics import Floats, Ints, percentiles, wilson
+from tasks.evaluate.metrics import Floats, Ints, percentiles, unseen, wilson
 from tasks.evaluate.scramble import scrambled
 
 NAME = "mitigation"
@@ -28,10 +28,14 @@ Pair = tuple[Right, Right]  # whether each image was right before, and after
 
 @dataclass(frozen=True)
 class Trial:
-    """Both models, the test images (rows of the checked table, pixels, class indices), and how intervals are made."""
+    """Both models, the test images (rows of the checked table, pixels, class indices), and how intervals are made.
+
+    `train` has the rows that were learned from: they say where numbers are cut into ranges.
+    """
 
     before: Predict
     after: Predict
+    train: pd.DataFrame
     rows: pd.DataFrame
     pixels: Pixels
     targets: Ints
@@ -82,29 +86,35 @@ def _on_cells(name: str, pair: Pair, trial: Trial, column: str) -> list[Statisti
     estimator = f"least over {len(cells)} cells of at least {_LEAST} images; bootstrap within cells"
     if not cells:
         return [Statistic(f"{name}, difference", None, len(trial.targets), status="too_small", estimator=estimator)]
-    values = np.array([[right[cell].mean() for cell in cells] for right in pair]).min(1)
+    rates = np.array([[right[cell].mean() for cell in cells] for right in pair])
+    sizes = np.array([len(cell) for cell in cells])[rates.argmin(1)]
     drawn = np.full((2, trial.resamples), np.inf)
     for cell in cells:
         before, after = (right[cell] for right in pair)
         outcomes = np.array([(before & after).sum(), (before & ~after).sum(), (~before & after).sum()]) / len(cell)
         counts = trial.rng.multinomial(len(cell), [*outcomes, max(0.0, 1 - outcomes.sum())], size=trial.resamples)
-        rates = np.stack([counts[:, 0] + counts[:, 1], counts[:, 0] + counts[:, 2]]) / len(cell)
-        drawn = np.minimum(drawn, rates)
-    images = sum(len(cell) for cell in cells)
-    found = (
-        (f"{name}, before", values[0], drawn[0]),
-        (f"{name}, after", values[1], drawn[1]),
-        (f"{name}, difference", values[1] - values[0], drawn[1] - drawn[0]),
-    )
+        drawn = np.minimum(drawn, np.stack([counts[:, 0] + counts[:, 1], counts[:, 0] + counts[:, 2]]) / len(cell))
+    (before_rate, after_rate), few = rates.min(1), int(sizes.min())
     return [
-        Statistic(title, float(value), images, *percentiles(spread), estimator=estimator)
-        for title, value, spread in found
+        _bounded(f"{name}, before", before_rate, drawn[0], (int(sizes[0]), 0.0), estimator),
+        _bounded(f"{name}, after", after_rate, drawn[1], (int(sizes[1]), 0.0), estimator),
+        _bounded(f"{name}, difference", after_rate - before_rate, drawn[1] - drawn[0], (few, -1.0), estimator),
     ]
+
+
+def _bounded(name: str, value: float, drawn: Floats, n_and_least: tuple[int, float], estimator: str) -> Statistic:
+    """A statistic of the worst cell's n images; where the bootstrap sees no spread, as wide as n images allow."""
+    n, least = n_and_least
+    low, high = percentiles(drawn)
+    if low == high:
+        low, high = max(least, low - unseen(n)), min(1.0, high + unseen(n))
+    return Statistic(name, float(value), n, low, high, estimator=estimator)
 
 
 def _cells(trial: Trial, column: str) -> list[Ints]:
     """The places of the images of each class and value of a column, where there are enough."""
-    values = levels(trial.rows[column_of(trial.rows, column)])[0]
+    name = column_of(trial.rows, column)
+    values = levels(trial.rows[name], cut_by=trial.train[name])[0]
     places = pd.Series(np.arange(len(trial.targets))).groupby([trial.targets, values])
     return [part.to_numpy(np.int64) for _, part in places if len(part) >= _LEAST]
 

@@ -67,9 +67,7 @@ def outcomes(
     order = sorted(range(len(groups)), key=lambda i: (gaps[i].p_value or 0.0, groups[i].of))
     left, sections = MOST_STATISTICS, []
     for i in order:
-        how = Comparison(params.least_share, reference_of(groups[i], params))
-        hidden = _held_back(groups[i], answers, params.small_group)
-        rates = _rates(groups[i], answers, hidden, how, left, rng)
+        rates = _rates(groups[i], answers, params, left, rng)
         left -= len(rates)
         told = (gaps[i], *_unknown(groups[i]), *_accuracies(groups[i], answers.right), *rates)
         sections.append(Section(f"outcomes by {groups[i].of}", f"How does the model do for each {groups[i].of}?", told))
@@ -136,7 +134,7 @@ def _held_back(groups: Groups, answers: Answers, small: int) -> Bools:
 
 
 def _rates(
-    groups: Groups, answers: Answers, hidden: Bools, how: Comparison, most: int, rng: np.random.Generator
+    groups: Groups, answers: Answers, params: EvaluateParams, most: int, rng: np.random.Generator
 ) -> list[Statistic]:
     """Calibration error of each group; recall, false positive and negative, selection rate and impact ratio by class.
 
@@ -147,6 +145,8 @@ def _rates(
     if len(there) * len(answers.classes) * 5 > most:
         why = f"{len(there)} groups times {len(answers.classes)} classes are too many rates to tell"
         return [*out, Statistic(f"{groups.of}: rates of each class", None, len(there), status="skipped", estimator=why)]
+    hidden = _held_back(groups, answers, params.small_group)
+    how = Comparison(params.least_share, reference_of(groups, params))
     for k, label in enumerate(answers.classes):
         for g in there:
             own = groups.codes == g

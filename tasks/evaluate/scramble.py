@@ -22,6 +22,8 @@ def scrambled(mitigation: Mapping[str, Any], pixels: Pixels, targets: Ints, rng:
     for each image. The content stays.
     """
     kind = mitigation["kind"]
+    if not len(pixels):
+        return pixels
     if kind in _CHANGES:
         return np.stack([_CHANGES[kind](image, rng) for image in pixels])
     others = partners(targets, rng)

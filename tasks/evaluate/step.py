@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from tasks.backbone.weights import backbone_ref
 from tasks.contracts.errors import BrokenArtifact
@@ -48,7 +49,7 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     brought, more = inherited_bias(ws, backbone_ref(model["backbone"]), train, params, seed)
     report = replace(report, sections=(*sections, brought), findings=(*report.findings, *found, *more))
     if (ws.candidate / UNMITIGATED).is_dir():
-        trial = _trial(ws, split, pixels, params.resamples, seed)
+        trial = _trial(ws, (train.rows, split), pixels, params.resamples, seed)
         section, findings = compared(trial, read_json(ws.bias)["mitigations"])
         report = replace(report, sections=(*report.sections, section), findings=(*report.findings, *findings))
     metrics = flat(report)
@@ -61,13 +62,13 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     return metrics
 
 
-def _trial(ws: Workspace, split: HeldOut, pixels: Pixels, resamples: int, seed: int) -> Trial:
+def _trial(ws: Workspace, images: tuple[pd.DataFrame, HeldOut], pixels: Pixels, resamples: int, seed: int) -> Trial:
     """The candidate, and the same network without what was done against a bias."""
-    rng = np.random.default_rng([seed, _MITIGATION])
+    rng, (train, split) = np.random.default_rng([seed, _MITIGATION]), images
     before, after = (
         partial(_probabilities, folder, split=split) for folder in (ws.candidate / UNMITIGATED, ws.candidate)
     )
-    return Trial(before, after, split.rows, pixels, split.targets, resamples, rng)
+    return Trial(before, after, train, split.rows, pixels, split.targets, resamples, rng)
 
 
 def _pixels(prepared: Pixels, split: HeldOut) -> Pixels:

@@ -71,6 +71,13 @@ def test_many_numbers_become_ranges_with_open_ends():
     assert np.bincount(age.codes).tolist() == [10] * 5 + [1]
 
 
+def test_ranges_of_large_numbers_have_names_of_their_own():
+    (taken,), _ = levels_of(taken=[1.7e9 + i for i in range(50)])
+    assert len(set(taken.names)) == 6
+    assert taken.names[0] == "below 1.70000001e+09"
+    assert np.bincount(taken.codes).tolist() == [10] * 5
+
+
 def test_ranges_with_too_few_images_are_not_examined():
     _, (age,) = levels_of(age=list(range(20)), small=5)
     assert age.why_not == "too few images: a range of its numbers has fewer than 5"
@@ -90,6 +97,11 @@ def test_only_the_rows_that_count_decide_what_the_levels_are():
     (site,), _ = examine(table, (), 2, np.arange(24) < 16)
     assert site.names == ("a", "b", "1 other", MISSING)
     assert (site.codes[16:] == 2).all()
+
+
+def test_different_numbers_are_different_values():
+    (code,), _ = levels_of(code=[1000001.0, 1000002.0, 0.1, 0.1 + 1e-9, None] * 8)
+    assert code.names == ("0.1", "0.100000001", "1000001", "1000002", MISSING)
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", "e", None]), min_size=1, max_size=60), st.integers(1, 6))

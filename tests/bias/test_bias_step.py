@@ -35,6 +35,7 @@ def test_the_planted_biases_are_found_and_nothing_else_is_called_an_overlay(ws: 
         ("association", "source"),
         ("missing_subgroup", "a with source = phone"),
         ("sharpness_gives_class_away", "d"),
+        ("trivial_model_falls", "split"),  # the ring is in train alone
     }
     assert [(one["check"], one["subject"]) for one in found if one["severity"] == "error"] == [
         ("size_gives_class_away", "b")

@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.bias.attributes import CAMERA, columns_of
 from tasks.bias.confounding import Given, followers, given_each_other
 from tasks.bias.metadata import look_at_metadata
+from tasks.bias.mitigation import column_of
 
 
 def codes(rng: np.random.Generator, source: np.ndarray, levels: int, share: float) -> np.ndarray:
@@ -113,6 +115,17 @@ def test_the_confounder_is_named_first_and_what_follows_it_after_with_what_is_le
     assert "EXIF camera only follows it" in said.findings[0].message
     assert "within one site little or nothing is left" in said.findings[1].message
     assert [section.name for section in said.sections] == ["splits", "confounding"]
+
+
+def test_a_column_of_the_table_called_as_the_camera_is_takes_its_place_for_every_question() -> None:
+    images = table(400, 8)
+    images["meta_EXIF camera"] = np.where(images["label"] == "cat", "old", "new")
+    images["camera"] = np.where(np.arange(400) % 2, "Canon EOS R6", "NIKON D90")
+    said = look_at_metadata(images, 99, np.random.default_rng(0))
+    assert [(one.check, one.subject) for one in said.findings] == [("association", CAMERA)]
+    assert columns_of(images)[CAMERA].tolist() == images["meta_EXIF camera"].tolist()
+    assert column_of(images, CAMERA) == "meta_EXIF camera"
+    assert column_of(images.drop(columns="meta_EXIF camera"), CAMERA) == "camera"
 
 
 def test_a_site_that_goes_with_the_split_is_found_and_what_is_grouped_counts_once() -> None:

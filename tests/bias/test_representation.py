@@ -32,12 +32,19 @@ def test_without_groups_all_images_stand_together() -> None:
     assert representation.composition(table({("cat", "train", None): 3}), ("cat",), 5) == {"cat": {"all": 3}}
 
 
-def test_many_groups_are_merged_and_no_image_is_lost() -> None:
-    images = table({("cat", "train", f"p{i:03}"): 1 + (i < 3) for i in range(120)})
-    cells = representation.composition(images, ("cat",), 1)["cat"]
-    assert sum(cells.values()) == 123
-    assert cells["70 smaller groups"] == 70
-    assert cells["p000"] == 2
+def test_more_than_twenty_groups_are_persons_and_stand_together_without_their_names() -> None:
+    cells = {("cat", "train", f"p{i:03}"): 1 + (i < 3) for i in range(120)}
+    assert representation.composition(table(cells), ("cat",), 1) == {"cat": {"120 groups": 123}}
+    some = table({**cells, ("cat", "val", None): 7, ("dog", "val", "p000"): 9})
+    assert representation.composition(some, ("cat", "dog"), 5) == {
+        "cat": {"120 groups": 123, "all": 7},
+        "dog": {"120 groups": 9},
+    }
+    # of a class of three nothing is told that its size does not tell
+    few = table({**cells, ("dog", "val", "p000"): 3})
+    assert representation.composition(few, ("cat", "dog"), 5)["dog"] == {"120 groups": 3}
+    twenty = table({("cat", "train", f"p{i:03}"): 6 for i in range(20)})
+    assert len(representation.composition(twenty, ("cat",), 5)["cat"]) == 20
 
 
 def test_imbalance_is_largest_over_smallest_on_train_only() -> None:

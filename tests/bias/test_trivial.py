@@ -38,6 +38,23 @@ def test_what_holds_in_train_alone_falls_and_is_said(blobs: Callable[..., np.nda
     assert [(one.check, one.severity) for one in model_findings([score])] == [("trivial_model_falls", "warn")]
 
 
+def test_other_class_shares_in_val_are_no_fall() -> None:
+    """Class a looks like b four times of ten, in train as in val: of many a, a smaller share is named rightly."""
+
+    def drawn(a: int, b: int, seed: int) -> Split:
+        labels = np.repeat(["a", "b"], [a, b])
+        alike = np.random.default_rng(seed).random(a + b) < 0.4
+        inputs = ((labels == "b") | alike).astype(float)[:, None]
+        return Split(inputs, labels, np.arange(a + b).astype(str))
+
+    score = trivial_model("numbers", drawn(150, 150, 0), drawn(900, 100, 1))
+    assert (score.within.low or 0.0) > (score.across.high or 1.0) + 0.05
+    assert [one.check for one in model_findings([score])] == []
+    within, across = score.balanced or (score.within, score.across)
+    assert (within.value, across.value) == (pytest.approx(0.8, abs=0.06), pytest.approx(0.8, abs=0.06))
+    assert across.n == 1000
+
+
 def test_images_of_one_group_are_never_on_both_sides() -> None:
     # each group has its own place, and neighbouring groups have the other label: only a copy would help
     groups = np.repeat(np.arange(20), 5)

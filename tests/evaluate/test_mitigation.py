@@ -52,7 +52,7 @@ def by_subject(pixels):
 
 def trial(pictures, targets, before, after, rows=None):
     rows = pd.DataFrame({"meta_site": ["x"] * ROWS}) if rows is None else rows
-    return Trial(before, after, rows, pictures, targets, 300, np.random.default_rng(0))
+    return Trial(before, after, rows, rows, pictures, targets, 300, np.random.default_rng(0))
 
 
 def plain(mitigations):
@@ -91,6 +91,39 @@ def test_the_worst_cell_is_each_models_own(pictures, targets):
     assert values["accuracy of the worst class and site, after"] == 1
     assert values["accuracy of the worst class and site, difference"] == 0.5
     assert "helped" in finding.message
+
+
+def test_a_cell_without_spread_is_not_sure(pictures, targets):
+    """All ten images of a cell wrong before and right after: that says much, but not everything."""
+    rows = pd.DataFrame({"meta_site": np.where(np.arange(ROWS) < 20, "small", "large")})
+    failing = (np.arange(ROWS) < 20) & (targets == 1)
+
+    def wrong(_pixels):
+        return sure((targets == 1) & ~failing)
+
+    done = [{"kind": "association", "subject": "site", "means": "reweighing", "transforms": ()}]
+    section, _ = compared(trial(pictures, targets, wrong, by_subject, rows), done)
+    difference = section.statistics[-1]
+    assert (difference.value, difference.n) == (1, 10)
+    assert difference.low == pytest.approx(1 - (1 - 0.025 ** (1 / 10)))
+
+
+def test_numbers_are_cut_where_training_images_were(pictures, targets):
+    train = pd.DataFrame({"meta_age": np.arange(100)})
+    rows = pd.DataFrame({"meta_age": np.where(np.arange(ROWS) < 100, 5, 95)})
+    given = Trial(by_subject, by_subject, train, rows, pictures, targets, 100, np.random.default_rng(0))
+    done = [{"kind": "association", "subject": "age", "means": "reweighing", "transforms": ()}]
+    section, _ = compared(given, done)
+    assert "4 cells" in section.statistics[-1].estimator  # two classes, the youngest and the oldest fifth
+
+
+def test_without_test_images_nothing_is_measured():
+    none = np.empty((0, SIDE, SIDE, 3), np.uint8)
+    empty = pd.DataFrame({"meta_site": []}, dtype=object)
+    done = plain(against_shortcuts([Shortcut("tone", "1"), Shortcut("compression", "1")]))
+    section, findings = compared(trial(none, np.empty(0, np.int64), by_tone, by_tone, empty), done)
+    assert {one.value for one in section.statistics} == {None}
+    assert all("not measured" in one.message for one in findings)
 
 
 def test_partners_are_of_another_class(targets):

@@ -59,6 +59,20 @@ def test_errors_by_class_and_group_by_hand():
     assert section["site = north: calibration error"].value == pytest.approx(0.06)
 
 
+def test_rates_of_too_few_images_are_held_back_with_what_would_tell_them():
+    """2 of the 50 cats and 20 of the 50 dogs are of the south."""
+    site = np.array(["north"] * 100, dtype=object)
+    site[[0, 2, *range(1, 41, 2)]] = "south"
+    right = np.arange(100) % 7 > 0
+    section = look({"site": site.tolist()}, right)[0]["outcomes by site"]
+    errors = ("recall", "false negative rate", "false positive rate")
+    held = [section[f"site = {s}: {c}, {e}"] for s in ("north", "south") for c in CLASSES for e in errors]
+    assert {(one.value, one.low, one.high, one.status) for one in held} == {(None, None, None, "too_small")}
+    assert [one.n for one in held] == [78] * 6 + [22] * 6  # of the group: not 2, 20, 48 or 30
+    told = look({"site": site.tolist()}, right, small_group=2)[0]["outcomes by site"]
+    assert (told["site = south: cat, recall"].n, told["site = south: cat, false positive rate"].n) == (2, 20)
+
+
 def test_groups_that_do_alike_give_no_finding():
     right = np.arange(200) % 10 > 0
     said, found = look({"site": ["north"] * 100 + ["south"] * 100}, right)

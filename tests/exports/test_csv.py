@@ -130,6 +130,23 @@ def test_outcomes_by_group_are_those_of_the_evaluation():
         assert float(row["ppr"]) == pytest.approx(yes.sum() / (called == k).sum())
 
 
+def test_outcomes_of_too_few_images_have_no_counts():
+    """2 of the 50 cats and 20 of the 50 dogs are of the south."""
+    targets = np.arange(100) % 2
+    site = np.array(["north"] * 100, dtype=object)
+    site[[0, 2, *range(1, 41, 2)]] = "south"
+    split = HeldOut(pd.DataFrame({"meta_site": site}), targets, ("cat", "dog"), 0)
+    sections, _ = outcomes(split, np.eye(2)[targets], EvaluateParams(), np.random.default_rng(0))
+    seen = document()
+    seen["evaluation"] |= {"classes": ["cat", "dog"], "sections": [asdict(one) for one in sections]}
+    seen["evaluation"]["candidate"]["confusion"] = [[50, 0], [0, 50]]
+    rows = [row for row in table(groups_csv(facts_of(seen))) if row["split"] == "test"]
+    south = [row for row in rows if (row["attribute_name"], row["attribute_value"]) == ("site", "south")]
+    assert [(row["label"], row["status"]) for row in south] == [("cat", "held_back"), ("dog", "held_back")]
+    counts = ("group_size", "group_label_pos", "group_label_neg", "pp", "pn", "tp", "fp", "fn", "tn", "prev", "tpr")
+    assert {row[name] for row in south for name in counts} == {""}
+
+
 def test_an_audit_without_a_model_has_no_outcomes():
     none = document() | {"evaluation": None}
     assert "all" not in {row["attribute_name"] for row in table(groups_csv(facts_of(none)))}
