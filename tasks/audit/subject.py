@@ -19,7 +19,8 @@ from tasks.contracts.records import SPLITS
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 
-# git keeps the last two, DVC the others; a clone without DVC's cache has none of those
+TERMS = ("params.yaml", "dvc.yaml", "requirements.lock")  # how the numbers were made, not from what
+# git keeps the last ones, from `decisions.csv` on, DVC the others; a clone without DVC's cache has none of those
 ARTIFACTS = (
     "data/manifest.parquet",
     "data/checked.parquet",
@@ -35,6 +36,7 @@ ARTIFACTS = (
     "models/bundle/weights.safetensors",
     "decisions.csv",
     "contract.json",
+    *TERMS,
 )
 EVALUATION = "reports/evaluation.json"
 

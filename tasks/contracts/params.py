@@ -281,7 +281,14 @@ class RegisterParams(Section):
     margin: Share = 0.01
 
 
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+def _as_text(value: Any) -> Any:
+    """What YAML takes for a number or a date is what somebody wrote: a year, a day, a version."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int | float | date) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
 
 
 class AuditParams(Section):

@@ -34,6 +34,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def audited(tmp_path_factory: pytest.TempPathFactory, keys: tuple[Path, Path]) -> tuple[Workspace, str]:
     """A committed, signed workspace and its last receipt; entries 1 and 2 are audits, 3 is a sign-off. Copy it."""
     ws = make(tmp_path_factory.mktemp("audited"), ["bias.permutations=20"])
+    (ws.root / "requirements.lock").write_text("numpy==2.0.0\n", encoding="utf-8")
     run_stages(ws, "bias")
     commit(ws, "data")
     audit_now(ws)

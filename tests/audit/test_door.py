@@ -218,6 +218,13 @@ def test_other_params_make_other_numbers_and_that_is_said(copy, capsys):
     assert "params.yaml has another bias than the audit" in said
 
 
+def test_params_of_no_number_are_other_than_the_audits_and_the_numbers_still_come_out(copy, capsys):
+    ws = copy()
+    override(ws.params, ["train.epochs=3"])
+    code, said, _ = graft(ws, capsys, "verify", "--recompute", "--json")
+    assert (code, json.loads(said)["problems"]) == (5, ["params.yaml: has other bytes than audit 2 rests on"])
+
+
 def test_rounding_is_no_difference_and_all_else_is():
     said = {"a": [0.1, None, 3], "b": "x"}
     assert list(unlike(said, {"a": [0.1 + 1e-9, None, 3], "b": "x"}, "r")) == []

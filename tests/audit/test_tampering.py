@@ -10,6 +10,7 @@ import pytest
 from flows.cli import main
 from tasks.audit.keys import make_keys, sign
 from tasks.audit.verifier import AUDITS, LEDGER, NOTHING, SIGNATURE, line_of, sha256
+from tasks.contracts.params_file import override
 from tests.audit.made import verify_alone
 from tests.flows.conftest import BIN
 
@@ -132,6 +133,22 @@ def table_edited(ws):
     return "data/checked.parquet"
 
 
+def params_edited(ws):
+    override(ws.params, ["train.epochs=3"])
+    return "params.yaml"
+
+
+def pipeline_edited(ws):
+    path = ws.root / "dvc.yaml"
+    path.write_text(path.read_text() + "# another\n")
+    return "dvc.yaml"
+
+
+def lock_edited(ws):
+    flip(ws.root / "requirements.lock", at=-2)
+    return "requirements.lock"
+
+
 def decision_edited(ws):
     path = document(ws, 3)
     path.write_text(path.read_text().replace("accepted", "rejected"))
@@ -162,6 +179,9 @@ PLAIN = (
     list_removed,
     report_edited,
     table_edited,
+    params_edited,
+    pipeline_edited,
+    lock_edited,
     decision_edited,
     signature_edited,
 )

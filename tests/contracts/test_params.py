@@ -19,6 +19,24 @@ def test_the_shipped_file_spells_out_the_defaults():
     assert load_params(REPOSITORY / "params.yaml") == Params()
 
 
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [("2024", "2024"), ("4.5", "4.5"), ("2024-05-06", "2024-05-06"), ("2024-05-06 07:08:09", "2024-05-06 07:08:09")],
+)
+def test_what_people_say_of_the_data_may_look_like_a_number_or_a_date(tmp_path, said, text):
+    path = written(tmp_path, f"audit: {{period: {said}, owner: }}")
+    assert load_params(path).audit.period == text
+    assert load_params(path).audit.owner == ""
+    override(path, [f"audit.sources={said}"])
+    assert load_params(path).audit.sources == text
+
+
+@pytest.mark.parametrize("said", ["true", "[a]", "{a: b}"])
+def test_what_is_no_text_is_not_taken_for_what_people_say(tmp_path, said):
+    with pytest.raises(BadUsage, match=r"audit\.period"):
+        load_params(written(tmp_path, f"audit: {{period: {said}}}"))
+
+
 def test_unknown_key_names_the_nearest(tmp_path):
     with pytest.raises(BadUsage, match=r"unknown key train.epoch, did you mean epochs"):
         load_params(written(tmp_path, "train: {epoch: 3}"))
