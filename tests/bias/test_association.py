@@ -118,7 +118,7 @@ def test_alarms_on_shuffled_labels_are_rare() -> None:
         labels = pd.Series(np.random.default_rng([4, seed]).permutation(np.repeat(list("klm"), 30)))
         results = associations(labels, columns, 40, np.random.default_rng(seed))
         alarms += any((one.p_value or 1.0) <= 0.05 for one in results)
-    assert alarms <= 3  # a fifth of 5 % is this family's share: more than 3 of 40 has a chance below 0.2 %
+    assert alarms <= 3  # an eighth of 5 % is this family's share: more than 3 of 40 has a chance below 0.2 %
 
 
 def test_of_many_columns_only_those_that_go_with_the_label_are_found() -> None:

@@ -48,7 +48,7 @@ def test_alarms_on_shuffled_labels_are_rare(blobs: Callable[..., np.ndarray]) ->
     for seed in range(60):
         labels = RNG([5, seed]).permutation(LABELS)
         alarms += min(one.p_value for one in find_traits(features, labels, 99, RNG(seed))) <= 0.05
-    assert alarms <= 4  # a fifth of 5 % is this family's share: more than 4 of 60 has a chance below 0.2 %
+    assert alarms <= 4  # an eighth of 5 % is this family's share: more than 4 of 60 has a chance below 0.2 %
 
 
 def test_the_order_of_images_changes_no_number(blobs: Callable[..., np.ndarray]) -> None:
