@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from tasks.bias.attributes import MISSING
 from tasks.bias.confounding import MATTERS_FROM, Given
 from tasks.bias.significance import LEVEL, correction, enough, family_wise
 from tasks.bias.tables import Codes, Floats, chi_square, count, cramers_v, interval, merged, most_levels
@@ -14,7 +15,6 @@ BINS = 5
 WARN_AT = 0.5
 MOST_IMAGES = 100_000  # more are sampled: the permutations cost time, and no p-value gets sharper
 MIN_IMAGES = 20
-_MISSING = "(missing)"
 _NAME = "Cramer's V"
 _ESTIMATOR = "bias-corrected (Bergsma 2013), percentile bootstrap, permutation p"
 _CORRECTION = correction("columns")
@@ -76,7 +76,7 @@ def levels(values: pd.Series, cut_by: pd.Series | None = None) -> tuple[Codes, s
     if edges is not None and numbers[known].notna().all():
         codes = np.where(known, np.searchsorted(edges, numbers.fillna(0.0), side="right"), BINS)
         return np.unique(codes, return_inverse=True)[1], ""
-    codes = coded(values.astype("object").where(known, _MISSING))
+    codes = coded(values.astype("object").where(known, MISSING))
     names = int(codes.max()) + 1
     if names == 1:
         return codes, "the column has one value only"

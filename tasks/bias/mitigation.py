@@ -1,7 +1,8 @@
 """What is done against a bias that was found: training images weighed anew, or changed so that a shortcut fails.
 
-Nothing is done unasked (`bias.mitigate`). What was done stands in the bias report, `augment` tests it for what it does
-to labels, and `evaluate` measures the model with and without it.
+Nothing is done unasked (`bias.mitigate`), and what was asked for in vain is said. What was done stands in the bias
+report, `augment` puts it first without testing it, as a person answers for it, and `evaluate` measures the model with
+and without it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from tasks.bias.association import levels
 from tasks.bias.attributes import CAMERA
 from tasks.bias.overlay import GRID
-from tasks.contracts.records import Finding, Mitigation
+from tasks.contracts.records import Finding, Mitigation, Statistic
 
 _MOST_WEIGHT = 10.0  # of one image beside the mean: a cell of a single image is not to decide everything
 _FRAME = 1 / 8  # of the side, that a border may take
@@ -72,6 +73,21 @@ def mitigations_of(
     weighed = (against_association(train["label"], train[column_of(train, name)], name) for name in columns)
     first = next(filter(None, weighed), None)
     return (*filter(None, [first]), *against_shortcuts([one for one in shortcuts if one.kind in wanted]))
+
+
+def in_vain(wanted: Sequence[str], done: Sequence[Mitigation]) -> list[Finding]:
+    """A finding for each kind that a person wanted acted on and nothing was done against."""
+    found = []
+    for kind in sorted(set(wanted) - {one.kind for one in done}):
+        why = (
+            "no column whose values two classes share goes with the label"
+            if kind == "association"
+            else "none was found"
+        )
+        count = Statistic("mitigations", 0.0, 1, estimator="count")
+        message = f"bias.mitigate names {kind}, but nothing is done: {why}"
+        found.append(Finding("not_mitigated", "info", kind, count, message, f"take {kind} out of bias.mitigate"))
+    return found
 
 
 def weights_of(usable: pd.DataFrame, train: pd.DataFrame, mitigations: Sequence[Mitigation]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from tasks.bias import gate, representation
 from tasks.bias.metadata import look_at_metadata
-from tasks.bias.mitigation import mitigations_of, weights_of
+from tasks.bias.mitigation import in_vain, mitigations_of, weights_of
 from tasks.bias.pictures import look_at_pictures
 from tasks.bias.who import who_is_in_the_data
 from tasks.contracts import samples
@@ -48,7 +48,7 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
         imbalance_ratio=imbalance,
         associations=metadata.associations,
         shortcuts=pictures.statistics,
-        findings=found,
+        findings=(*found, *in_vain(params.mitigate, mitigations)),
         attributes=who.attributes,
         cells=who.cells,
         sections=(*who.sections, *metadata.sections),

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.bias.attributes import MISSING
 from tasks.report.charts import STRENGTH, Mark, mark
 from tasks.report.sources import Report
 
-MISSING = "(missing)"
 MOST_SECTIONS = 12
 MOST_ROWS = 60
 MOST_TABLES = 8

@@ -29,8 +29,12 @@ def test_a_ring_in_a_corner_is_covered_where_it_is(ws: Workspace) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tone", "compression", "border"])
-def test_what_was_not_found_is_not_acted_on(ws: Workspace, kind: str) -> None:
+def test_what_was_not_found_is_not_acted_on_and_that_is_said(ws: Workspace, kind: str) -> None:
+    assert mitigated(ws, kind, "overlay") == mitigated(ws, "overlay")
+    assert not [one for one in read_json(ws.bias)["findings"] if one["check"] == "not_mitigated"]
     assert mitigated(ws, kind) == []
+    (said,) = [one for one in read_json(ws.bias)["findings"] if one["check"] == "not_mitigated"]
+    assert (said["subject"], said["severity"]) == (kind, "info")
 
 
 def test_training_images_are_weighed_by_a_column_that_classes_share(ws: Workspace) -> None:
@@ -51,4 +55,5 @@ def test_training_images_are_weighed_by_a_column_that_classes_share(ws: Workspac
 
 def test_a_column_that_no_two_classes_share_is_left_alone(ws: Workspace) -> None:
     assert mitigated(ws, "association") == []
+    assert "no column whose values two classes share" in read_json(ws.bias)["findings"][-1]["message"]
     assert (read_table(ws.weights)["weight"] == 1).all()
