@@ -170,7 +170,7 @@ def _learned(job: Job, ledger: Ledger, key: Key, strategy: Strategy) -> tuple[Ke
 def _key(job: Job, each: int, seed: int, arm: str, start: str) -> Key:
     """A network's learning depends on the recipe as well."""
     learns = arm in ("fine_tuned", "head", "scratch")
-    code = f"{torch.__version__} {RESULTS} {TrainParams().model_dump_json() if learns else ''}"
+    code = f"{torch.__version__} {RESULTS} {TrainParams().model_dump_json()}" if learns else torch.__version__
     recipe = hashlib.sha256(code.encode()).hexdigest()[:8]
     return Key(job.problem, _digest(job.problem), each, seed, arm, f"{start} {recipe}")
 

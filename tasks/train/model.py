@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tasks.backbone.heads import HeadKind
-from tasks.backbone.network import FEATURE_STAGES, Backbone, TransferNet, set_stochastic_depth
+from tasks.backbone.network import FEATURE_STAGES, Backbone, TransferNet, quicken_batch_norm, set_stochastic_depth
 from tasks.backbone.weights import backbone_ref, build_network, load_state
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record
@@ -86,6 +86,7 @@ def count_parameters(net: nn.Module) -> tuple[int, int]:
 def fresh_net(backbone: Backbone, head: Head, seed: int) -> TransferNet:
     """`backbone` with a new head, whose random weights depend on `seed` alone."""
     backbone.tap(head.feature_stages)
+    quicken_batch_norm(backbone)
     if not set_stochastic_depth(backbone.network, head.stochastic_depth) and head.stochastic_depth:
         say(f"{type(backbone.network).__name__} has no branches to leave out: train.stochastic_depth does nothing")
     with torch.random.fork_rng(devices=[]):
