@@ -8,8 +8,10 @@ from typing import Any
 
 from tasks.audit import ledger
 from tasks.audit.differences import Difference, differences
+from tasks.audit.tables import version_drift
 from tasks.audit.verifier import AUDITS, sha256
 from tasks.contracts.errors import BadUsage, BrokenArtifact
+from tasks.contracts.records import Section
 from tasks.contracts.workspace import Workspace
 
 Sides = dict[str, tuple[tuple[str, str], ...]]  # sha256 -> each (label, split) that it stands with
@@ -53,6 +55,7 @@ class Changes:
     numbers: tuple[Difference, ...]
     findings: tuple[FindingChange, ...]
     settings: tuple[str, ...]
+    drift: Section  # of the images that came or went against those that stayed
 
 
 def changes(ws: Workspace, before: int, after: int) -> Changes:
@@ -69,6 +72,7 @@ def changes(ws: Workspace, before: int, after: int) -> Changes:
         numbers=differences(old, new),
         findings=compare_findings(old, new),
         settings=_settings(old, new),
+        drift=version_drift(ws, old, new),
     )
 
 

@@ -19,7 +19,8 @@ class Subject:
     """The data of an audit. `root_sha256` is that of the sorted samples; `samples` and `bytes` count kept images.
 
     `found == kept + quarantined`, and `reasons` counts why. `splits` has the root hash of each split alone.
-    `artifacts` are files of the workspace and their sha256.
+    `artifacts` are files of the workspace and their sha256; `table_md5` is the name of `data/checked.parquet` in
+    DVC's cache, for a later comparison.
     """
 
     root_sha256: str
@@ -35,6 +36,7 @@ class Subject:
     dvc: str
     git: Git
     artifacts: dict[str, str]
+    table_md5: str = ""
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ def examine(ws: Workspace, checked: pd.DataFrame, quality: dict[str, Any]) -> Ev
         dvc=_raw_hash(ws),
         git=_git(ws),
         artifacts=_artifacts(ws),
+        table_md5=_md5(ws.checked.read_bytes()),
     )
     packed = {"samples": _packed(lines), "files": _packed(f"{mark}\n" for mark in files)}
     return Evidence(subject, {f"{kind}-{sha256(data)[:12]}.gz": data for kind, data in packed.items()})

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.audit.changes import Changes, Samples
+from tasks.bias.drift import INFO_AT
+from tasks.contracts.records import Statistic
 from tasks.contracts.text import markdown as inert
 
 _MOST = 20
@@ -69,6 +71,7 @@ def changed(found: Changes) -> str:
         lines += [f"  {what:<10} {one.sha256[:12]} {one.before} -> {one.after}" for one in rows[:_MOST]]
     lines += [f"finding     {one.what}: {one.severity}: {one.message}" for one in found.findings]
     lines += [f"number      {_number(one)}" for one in found.numbers]
+    lines += [f"drift       {_drift(one)}" for one in found.drift.statistics if _tells(one)]
     lines += [f"setting     {one}" for one in found.settings]
     return _lines(lines)
 
@@ -88,6 +91,21 @@ def _number(one: Any) -> str:
     before, after = ("not measured" if value is None else f"{value:.4g}" for value in (one.before, one.after))
     sure = one.test if one.p_value is None else f"p = {one.p_value:.2g}, {one.test}"
     return f"{one.name}: {before} (n {one.n_before}) -> {after} (n {one.n_after}); {sure}"
+
+
+def _tells(one: Statistic) -> bool:
+    """A difference that chance does not explain, or that nothing could be measured; counts of samples stand above."""
+    if one.value is None:
+        return True
+    return one.p_value is not None and one.p_value <= 0.05 and one.value >= INFO_AT
+
+
+def _drift(one: Statistic) -> str:
+    if one.value is None:
+        return f"{one.name}: {one.estimator}"
+    return (
+        f"{one.name}: {one.value:.0%} of the images would have to be others (p = {one.p_value:.2g}, {one.correction})"
+    )
 
 
 def _samples(found: Samples) -> str:

@@ -199,6 +199,7 @@ FIELD_WORDS: dict[str, dict[str, str]] = {
         "dvc": "DVC's hash of data/raw; empty where DVC does not track it.",
         "git": "The state of the workspace's repository.",
         "artifacts": "Files of the workspace that the audit rests on -> sha256 of each.",
+        "table_md5": "The name of data/checked.parquet in DVC's cache, for a later comparison of two versions.",
     },
     "Tool": {
         "graft": "The version of graft.",

@@ -144,6 +144,17 @@ def test_list_show_and_diff_tell_what_happened(audited, capsys):
     assert "samples 6 added, 1 removed, 1 relabelled" in graft(ws, capsys, "diff", "1", "2")[1]
 
 
+def test_how_two_versions_drifted_apart_is_told_from_the_tables_of_then(audited, copy, capsys):
+    told = json.loads(graft(audited[0], capsys, "diff", "1", "2", "--json")[1])["drift"]["statistics"]
+    counts = {one["name"]: one["value"] for one in told if one["estimator"].startswith("count")}
+    assert counts["images that came"] == 6
+    assert counts["images that went"] == 1
+    assert any("the images that came against the images that stayed" in one["name"] for one in told)
+    bare = copy()  # without DVC's cache the first table is nowhere
+    said = graft(bare, capsys, "diff", "1", "2")[1]
+    assert "not measured: the table of audit 1 is not here; try `dvc pull`" in said
+
+
 def test_nothing_in_a_document_acts_on_a_terminal_or_in_markdown(audited, capsys):
     hostile = "\x1b[31m\u202e<img src=x onerror=a()>[x](javascript:a()) @all `|\n# title"
     found = latest(audited[0], capsys)
