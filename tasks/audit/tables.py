@@ -26,14 +26,16 @@ def version_drift(ws: Workspace, old: dict[str, Any], new: dict[str, Any]) -> Se
             nothing = Statistic(VERSION_NAME, None, 0, status="not_measurable", estimator=why)
             return Section(VERSION_NAME, VERSION_QUESTION, (nothing,))
         tables.append(read_table(path))
-    return drift(*tables, small=new["params"]["bias"]["small_cell"], seed=new["seed"])[0]
+    before, after = tables
+    return drift(before, after, new["params"]["bias"]["small_cell"], new["seed"])[0]
 
 
 def _table(ws: Workspace, subject: dict[str, Any]) -> Path | None:
     """The file whose bytes the audit saw."""
-    md5, expected = subject.get("table_md5", ""), subject["artifacts"].get(_TABLE)
+    md5, expected = str(subject.get("table_md5", "")), subject["artifacts"].get(_TABLE)
     cached = ws.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-    for path in (ws.checked, *([cached] if md5 else [])):
+    places: list[Path] = [ws.checked, *([cached] if md5 else [])]
+    for path in places:
         if path.is_file() and sha256(path.read_bytes()) == expected:
             return path
     return None
