@@ -27,7 +27,7 @@ def publish(ws: Workspace) -> Version:
     if version := registered(ws, known):
         # an interruption between the two tags leaves a version that was to be champion and is not
         return crown(ws, version) if champion is None and version.note["decision"]["promote"] else version
-    decision = _decide(ws, champion) if champion else FIRST
+    decision = _decide(ws, champion, known) if champion else FIRST
     params = load_params(ws.params).model_dump(mode="json", by_alias=True)
     with doing("saving the run"), _as_somebody(ws):
         commit = save_run(ws)
@@ -59,9 +59,29 @@ def registered(ws: Workspace, known: list[Version]) -> Version | None:
     return next((version for version in known if version.note["bundle"] == bundle), None)
 
 
-def _decide(ws: Workspace, champion: Version) -> Decision:
-    from tasks.register.compare import compare  # brings torch
+def _decide(ws: Workspace, champion: Version, known: list[Version]) -> Decision:
+    from tasks.register.compare import Standing, compare  # brings torch
 
+    best, anchor = (Standing(bundle_of(ws, one), data_of(ws, one)) for one in (champion, anchor_of(champion, known)))
     with doing(f"comparing with the champion, {champion.name}"):
-        margin = load_params(ws.params).register_.margin
-        return compare(ws, bundle_of(ws, champion), data_of(ws, champion), margin)
+        return compare(ws, best, anchor, load_params(ws.params).register_, look_at(known))
+
+
+def look_at(known: list[Version]) -> int:
+    """The how manyth time it is that versions are compared on the promotion split."""
+    return 1 + len([version for version in known if version.note["decision"]["images"]])
+
+
+def anchor_of(champion: Version, known: list[Version]) -> Version:
+    """The version that a new one must not be worse than: the champion, unless new data alone made it that.
+
+    Then it is the last one before it that was shown to be better; a person's choice is taken as it is.
+    """
+
+    def stands_on_new_data(version: Version) -> bool:
+        return str(version.note["decision"].get("by")) == "new data"
+
+    if not stands_on_new_data(champion):
+        return champion
+    earlier = [v for v in known if v.number < champion.number and v.note["decision"]["promote"]]
+    return [version for version in earlier if not stands_on_new_data(version)][-1]

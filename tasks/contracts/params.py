@@ -276,9 +276,16 @@ class EvaluateParams(Section):
 
 
 class RegisterParams(Section):
-    """When a new version replaces the champion: `margin` is how much worse still counts as not worse."""
+    """When a new version replaces the champion by itself: docs/registry.md.
+
+    `margin` is how much worse still counts as not worse, `level` the chance that is taken, over all retrains together,
+    of crowning what is worse than that. The `max_` are bounds that it must keep; null: none.
+    """
 
     margin: Share = 0.01
+    level: float = Field(0.05, gt=0, lt=0.5)
+    max_calibration_error: Share = 0.2
+    max_megabytes: float | None = Field(None, gt=0)
 
 
 def _as_text(value: Any) -> Any:

@@ -1,32 +1,56 @@
-"""A new bundle against the champion, on the promotion split, both from the image files themselves."""
+"""A new bundle against the champion, on the promotion split, all from the image files themselves."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tasks.contracts.files import read_table
+from tasks.contracts.params import RegisterParams
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.predict.predict import predict_samples
 from tasks.register.bundle import load_bundle
-from tasks.register.promotion import Correct, Decision, decide
+from tasks.register.gates import Answers, gates_of
+from tasks.register.promotion import Correct, Decision, Paired, Rule, decide
 
 
-def compare(ws: Workspace, champion: Path, champion_data: Path, margin: float) -> Decision:
-    """Predict the promotion split with `models/bundle` and with the bundle at `champion`, and apply the rule.
+@dataclass(frozen=True)
+class Standing:
+    """A registered version's bundle and the table of checked samples that it was made from."""
 
-    `champion_data` is the checked table that the champion was made from: images not in it are new.
+    bundle: Path
+    data: Path
+
+
+def compare(ws: Workspace, champion: Standing, anchor: Standing, params: RegisterParams, look: int) -> Decision:
+    """Predict the promotion split with `models/bundle`, the champion and the anchor, and apply the rule.
+
+    Of images that belong together (copies, one patient) the first stands for all: they are no independent evidence.
     """
-    rows = usable(read_table(ws.checked), "promotion")
+    rows = usable(read_table(ws.checked), "promotion").drop_duplicates("component")
     if rows.empty:
         return Decision(False, "the promotion split is empty, so nothing can be compared")
-    known = set(read_table(champion_data)["sha256"])
-    is_new = np.array([digest not in known for digest in rows["sha256"]])
-    ours, theirs = (_correct(bundle, ws.raw, rows) for bundle in (ws.bundle, champion))
-    return decide(ours, theirs, is_new, margin)
+    ours, theirs = (_answers(bundle, ws.raw, rows) for bundle in (ws.bundle, champion.bundle))
+    first = theirs if anchor == champion else _answers(anchor.bundle, ws.raw, rows)
+    paired = Paired(
+        candidate=ours.right,
+        champion=theirs.right,
+        anchor=first.right,
+        is_old=_known(anchor, rows),
+        is_new=~_known(champion, rows),
+    )
+    gates = gates_of(ours, theirs, rows.assign(**{"meta_known to the champion": ~paired.is_new}), ws.bundle, params)
+    return decide(paired, Rule(params.margin, params.level, look), gates)
 
 
-def _correct(bundle: Path, raw: Path, rows: pd.DataFrame) -> Correct:
+def _answers(bundle: Path, raw: Path, rows: pd.DataFrame) -> Answers:
     found = predict_samples(load_bundle(bundle), raw, rows)
-    return np.array([p.label == label for p, label in zip(found, rows["label"], strict=True)])
+    right = np.array([one.label == label for one, label in zip(found, rows["label"], strict=True)])
+    return Answers(right, np.array([one.probability or 0.0 for one in found]))
+
+
+def _known(version: Standing, rows: pd.DataFrame) -> Correct:
+    """Which images the version's data had."""
+    return rows["sha256"].isin(set(read_table(version.data)["sha256"])).to_numpy(dtype=bool)
