@@ -13,7 +13,8 @@ from tasks.contracts.progress import doing
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.register.promotion import FIRST, Decision
-from tasks.register.registry import Version, bundle_of, crown, data_of, register, versions
+from tasks.register.registry import Version, crown, register, versions
+from tasks.register.saved import bundle_of, data_of
 
 _WHO, _GRAFT = ("AUTHOR", "COMMITTER"), {"NAME": "graft", "EMAIL": "graft@localhost"}
 LIBRARIES = ("graft", "albumentations", "numpy", "pandas", "pillow", "scikit-learn", "torch", "torchvision")

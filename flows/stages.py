@@ -188,7 +188,8 @@ def save_run(ws: Workspace) -> str:
     The branch, the index and the working tree are left as they are.
     """
     with _open(ws, lock=False) as repo:
-        return str(repo.experiments.save(include_untracked=[str(ws.root / "dvc.lock"), str(ws.root / "data/raw.dvc")]))
+        places = (ws.root / "dvc.lock", ws.root / "data/raw.dvc", ws.metrics)  # what git has beside DVC's files
+        return str(repo.experiments.save(include_untracked=[str(place) for place in places]))
 
 
 def note(ws: Workspace, outcome: Outcome) -> None:

@@ -1,6 +1,6 @@
 """The records about backbones and models: what `select`, `train`, `evaluate` and `register` write."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.contracts.records import SCHEMA_VERSION, Finding, Section, Statistic
@@ -172,5 +172,11 @@ class BundleRecord:
     test_accuracy: Statistic
     data: dict[str, str]  # file -> sha256 of the tables that made it
     findings: tuple[Finding, ...] = ()
+    inputs: dict[str, Any] = field(default_factory=dict)  # what images it takes, and what becomes of them
+    backbone: dict[str, str] = field(default_factory=dict)  # name, source, hash, source data and licence
+    data_root_sha256: str = ""  # of all samples with label and split, as in an audit
+    params: dict[str, Any] = field(default_factory=dict)  # the settings that shaped the weights
+    environment: dict[str, str] = field(default_factory=dict)  # library -> version that made it
+    files: dict[str, str] = field(default_factory=dict)  # file of the bundle -> its sha256
     report: str = "bundle"
     schema_version: int = SCHEMA_VERSION

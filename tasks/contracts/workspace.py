@@ -37,6 +37,7 @@ class Workspace:
     candidate = At("models/candidate")
     scratch = At("models/scratch")
     bundle = At("models/bundle")
+    calibration = At("models/calibration")  # where a stage made one: temperature, thresholds
     backbones = At("models/backbones")
 
     reports = At("reports")

@@ -1,19 +1,30 @@
-"""A bundle: a model that is complete in itself. Weights, class order, preprocessing, provenance and a card."""
+"""A bundle: a model that is complete in itself, and that is checked whole whenever it is loaded.
+
+Weights, class order, what it takes, golden samples, provenance, the reports and a card. `bundle.json` lists every file
+with its SHA-256. Hashes say that nothing was changed since; golden samples, that it still means the same.
+"""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tasks.backbone.network import TransferNet
-from tasks.contracts.errors import one_line
+from tasks.contracts.errors import BrokenArtifact, one_line
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.model_records import BundleRecord
 from tasks.contracts.records import read_json
+from tasks.register.card import card as card
+from tasks.register.contents import RECORD as RECORD
+from tasks.register.contents import check_files, list_files
+from tasks.register.golden import FOLDER as GOLDEN
+from tasks.register.golden import check_golden, write_golden
+from tasks.register.header import check_header
+from tasks.register.provenance import input_contract
 from tasks.train.model import WEIGHTS, load_net
 
-RECORD = "bundle.json"
 CARD = "README.md"
+REPORTS, CALIBRATION = "reports", "calibration"
 
 
 @dataclass(frozen=True)
@@ -29,48 +40,66 @@ class Bundle:
         return tuple(self.record["model"]["classes"])
 
 
-def write_bundle(folder: Path, candidate: Path, record: BundleRecord) -> None:
-    """Put the candidate's weights, the record and a card into `folder`, all or nothing."""
+def write_bundle(
+    folder: Path, candidate: Path, record: BundleRecord, reports: tuple[Path, ...] = (), calibration: Path | None = None
+) -> BundleRecord:
+    """Put the candidate's weights, golden samples, `reports`, a card and the record into `folder`, all or nothing.
+
+    `calibration` is a folder, copied where there is one. Returns the record with the list of files.
+    """
     with replacing(folder) as part:
         part.mkdir()
         shutil.copyfile(candidate / WEIGHTS, part / WEIGHTS)
-        write_record(part / RECORD, record)
+        write_golden(part / GOLDEN, load_net(part / WEIGHTS, record.model), record.model)
+        for path in reports:
+            (part / REPORTS).mkdir(exist_ok=True)
+            shutil.copyfile(path, part / REPORTS / path.name)
+        if calibration is not None and calibration.is_dir():
+            shutil.copytree(calibration, part / CALIBRATION, copy_function=shutil.copyfile)
         write_text(part / CARD, card(record))
+        listed = replace(record, files=list_files(part))
+        write_record(part / RECORD, listed)
+    return listed
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder`.
+    """The bundle in `folder`, with every file hashed and every golden sample answered again.
 
-    Raises BrokenArtifact where a file is missing, broken or does not fit the others.
+    Raises BrokenArtifact where a file is missing, extra, altered or broken, where parts do not fit each other, or where
+    the model answers a golden sample otherwise than it did.
     """
-    record = read_json(folder / RECORD)
+    record = _record(folder)
+    check_files(folder, record["files"])
     model = record["model"]
-    return Bundle(load_net(folder / WEIGHTS, model), record)
+    check_header(folder / WEIGHTS)
+    net = load_net(folder / WEIGHTS, model)
+    check_golden(folder / GOLDEN, net, model, int(record["preprocessing"]["prepared_px"]))
+    return Bundle(net, record)
 
 
-def card(record: BundleRecord) -> str:
-    """The model card: what a person who finds this folder needs to know, in Markdown."""
-    model, accuracy = record.model, record.test_accuracy
-    backbone = model["backbone"]
-    found = "".join(f"- {f.severity}: {_inert(f.message)}\n" for f in record.findings) or "- none\n"
-    files = "".join(f"- `{path}`: sha256 `{digest}`\n" for path, digest in sorted(record.data.items()))
-    return (
-        f"# Image classifier\n\n"
-        f"{len(model['classes'])} classes: {', '.join(_inert(c) for c in model['classes'])}.\n\n"
-        f"- Test accuracy {_percent(accuracy.value)} (95 % interval {_percent(accuracy.low)} to "
-        f"{_percent(accuracy.high)}, {accuracy.n} images)\n"
-        f"- Backbone `{backbone['name']}` ({backbone['source']}), weights sha256 `{backbone['weights_sha256']}`\n"
-        f"- Strategy {model['strategy']}, {model['train_images']} training images, seed {model['seed']}\n"
-        f"- Input: upright, centre-cropped to {model['prepared_px']} px, resized to {backbone['input_px']} px, RGB\n\n"
-        f"## Findings of the checks\n\n{found}\n## Made from\n\n{files}"
-    )
+def _record(folder: Path) -> dict[str, Any]:
+    """`bundle.json`, with the parts that are read without asking."""
+    record = read_json(folder / RECORD)
+    try:
+        files, model, px = record["files"], record["model"], record["preprocessing"]["prepared_px"]
+        good = (
+            files
+            and all(isinstance(part, str) for pair in files.items() for part in pair)
+            and isinstance(px, int)
+            and 1 <= px <= 4096
+            and len(set(model["classes"])) == len(model["classes"]) >= 1
+            and all(isinstance(label, str) for label in model["classes"])
+        )
+        said = record["inputs"] == input_contract(model)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BrokenArtifact(
+            f"{folder / RECORD} is not of this graft's form ({one_line(repr(error))[:100]}); "
+            "make the bundle again with `graft run --force register`"
+        ) from None
+    if not good:
+        raise BrokenArtifact(f"{folder / RECORD}: its files, classes or size make no sense; get the bundle anew")
+    if not said:
+        raise BrokenArtifact(f"{folder / RECORD}: what it says of its input is not what its model takes; get it anew")
+    return record
 
 
-def _percent(share: float | None) -> str:
-    return "not measured" if share is None else f"{100 * share:.1f} %"
-
-
-def _inert(text: str) -> str:
-    """A data value that Markdown shows as it is: no markup, no link, no line break."""
-    code = one_line(text).replace("`", "'")
-    return f"`{code or ' '}`"

@@ -1,70 +1,48 @@
 """The registry: versions and the champion as append-only git tags on saved runs, in GTO's format.
 
-`model@v3.0.0` is version 3; `model#champion#2` is the second time that a champion was named. Bundles lie in DVC's
-cache; a version's is copied out of it on first use. Besides `flows/stages.py` the only module that imports dvc.
+`model@v3.0.0` is version 3; `model#champion#2` is the second time that a champion was named. What was refused is kept
+under `refs/graft/refused/`. Whoever asks for the champion asks here.
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any
 
-from tasks.contracts.errors import BadUsage, BrokenArtifact
-from tasks.contracts.files import replacing
+from tasks.contracts.errors import BadEnvironment, BadUsage, GraftError, one_line
 from tasks.contracts.workspace import Workspace
+from tasks.register import history as states
+from tasks.register.history import CHAMPION, MODEL, Action, Assignment, History, Tag
+from tasks.register.history import Version as Version
 from tasks.register.promotion import Decision
+from tasks.register.tags import Taken, alone, create_tags, read_tags
 
-MODEL = "model"
-CHAMPION = "champion"
-BUNDLE = "models/bundle"
-AUTHOR = {"author": "graft", "author_email": "graft@localhost"}
+_ID = re.compile(r"(?:([a-z0-9._-]{1,100})@)?([0-9]{1,9})")
+_TRIES = 5  # programs that take no lock of ours may be faster a few times
 
 
-@dataclass(frozen=True)
-class Version:
-    """One registered version: its number, the commit of its saved run, and what was noted with it."""
-
-    number: int
-    commit: str
-    created: str
-    champion: bool
-    note: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """As people write it: `model@3`."""
-        return f"{MODEL}@{self.number}"
-
-    @property
-    def title(self) -> str:
-        """The name, and whether it is the champion."""
-        return f"{self.name}, champion" if self.champion else self.name
+def history(ws: Workspace) -> History:
+    """All that the registry of this repository says."""
+    return states.replay(read_tags(ws.root))
 
 
 def versions(ws: Workspace) -> list[Version]:
     """All versions, oldest first."""
-    from gto.registry import GitRegistry
+    return list(history(ws).versions)
 
-    with GitRegistry.from_url(str(ws.root)) as registry:
-        artifact = registry.get_state().artifacts.get(MODEL)
-        if artifact is None:
-            return []
-        found = [
-            Version(
-                int(v.version.lstrip("v").split(".")[0]),
-                v.commit_hexsha,
-                v.registrations[0].created_at.isoformat(),
-                False,
-                json.loads(v.registrations[0].message),
-            )
-            for v in artifact.versions
-            if v.registrations
-        ]
-    champion = _champion_commit(ws)
-    return sorted(
-        (Version(v.number, v.commit, v.created, v.commit == champion, v.note) for v in found), key=lambda v: v.number
-    )
+
+def champion(ws: Workspace) -> Version | None:
+    """The version in use; None before the first."""
+    return history(ws).champion
+
+
+def version_number(name: str) -> int:
+    """The number in `model@3` or `3`. Raises BadUsage where `name` is anything else."""
+    found = _ID.fullmatch(name)
+    if not found or found[1] not in (None, MODEL):
+        raise BadUsage(f"{one_line(name)[:80]!r} is no version; they are called {MODEL}@NUMBER")
+    return int(found[2])
 
 
 def find_version(ws: Workspace, name: str = "") -> Version:
@@ -72,78 +50,123 @@ def find_version(ws: Workspace, name: str = "") -> Version:
 
     Raises BadUsage where there is none.
     """
-    known = versions(ws)
-    if not known:
+    number = version_number(name) if name else 0
+    known = history(ws)
+    if not known.versions:
         raise BadUsage(f"{ws.root} has no registered model; make one with `graft run`")
-    number = name.removeprefix(f"{MODEL}@")
-    for version in known:
-        if version.champion if not name else str(version.number) == number:
-            return version
-    raise BadUsage(f"there is no version {name or CHAMPION}; known: {', '.join(v.name for v in known)}")
+    if name:
+        return known.version(number)
+    if known.champion is None:
+        raise BadUsage(f"there is no {CHAMPION}; name a version: {', '.join(v.name for v in known.versions)}")
+    return known.champion
 
 
-def register(ws: Workspace, commit: str, note: dict[str, Any], decision: Decision) -> Version:
-    """Tag a saved run as the next version, and as champion where the decision says so.
+def register(ws: Workspace, commit: str, note: dict[str, Any], decision: Decision, seen: int | None = None) -> Version:
+    """Tag a saved run as the next version, and in the same moment as champion where the decision says so.
 
-    `note` is kept in the tag: hashes of bundle and data, the resolved params, the test accuracy.
+    `note` is kept in the tag: hashes of bundle and data, the resolved params, the test accuracy. `seen` is the number
+    of the champion that the decision was made against.
+    Raises GateRefused, with nothing written, where a promotion was decided and another champion is in its place now.
     """
-    import gto.api
-
-    number = max((v.number for v in versions(ws)), default=0) + 1
     note = {**note, "decision": asdict(decision)}
-    message = json.dumps(note, sort_keys=True)
-    tag = f"v{number}.0.0"
-    gto.api.register(str(ws.root), MODEL, commit, version=tag, message=message, **AUTHOR)
-    version = Version(number, commit, datetime.now(UTC).isoformat(timespec="seconds"), False, note)
-    return crown(ws, version) if decision.promote else version
+
+    def tags(now: History) -> list[Tag]:
+        version = states.registration(now, commit, note)
+        if not decision.promote:
+            return [version]
+        states.require_still(now, seen)
+        registered = Version(now.taken[0] + 1, commit, "", False, note)
+        return [version, states.assignment(now, registered, "rule", "graft", decision.why)]
+
+    with _writing(ws) as write:
+        number = write(tags).taken[0]
+    return find_version(ws, str(number))
 
 
 def crown(ws: Workspace, version: Version) -> Version:
-    """Name a version champion, with the reason that its decision noted."""
-    import gto.api
+    """Name a version champion where there is none, with the reason that its decision noted."""
 
-    why = version.note["decision"]["why"]
-    gto.api.assign(str(ws.root), MODEL, CHAMPION, version=f"v{version.number}.0.0", message=why, **AUTHOR)
+    def tags(now: History) -> list[Tag]:
+        states.require_still(now, None)
+        return [states.assignment(now, version, "rule", "graft", version.note["decision"]["why"])]
+
+    with _writing(ws) as write:
+        write(tags)
     return replace(version, champion=True)
 
 
-def bundle_of(ws: Workspace, version: Version) -> Path:
-    """The bundle of a version, copied out of DVC's cache on first use.
+def promote(ws: Workspace, version: Version, by: str, why: str, seen: int | None) -> Assignment:
+    """Name `version` champion because a person says so. `seen` is the number of the champion that they knew of.
 
-    Raises BrokenArtifact where the cache does not hold it.
+    Raises BadUsage where it is the champion already, or nobody or no reason is named, and GateRefused where somebody
+    else was faster; that is kept in the history too.
     """
-    folder = ws.cache / "bundles" / version.commit
-    if not folder.is_dir():
-        with replacing(folder) as part:
-            _get(ws, version, BUNDLE, part)
-    return folder
+    by, why = _said(by, why)
+
+    def tags(now: History) -> list[Tag]:
+        states.require_still(now, seen)
+        if now.champion and now.champion.number == version.number:
+            raise BadUsage(f"{version.name} is the champion already")
+        return [states.assignment(now, version, "promote", by, why)]
+
+    return _assigned(ws, version, ("promote", by, why), tags)
 
 
-def data_of(ws: Workspace, version: Version) -> Path:
-    """The table of checked samples that a version was made from, copied out of DVC's cache on first use."""
-    path = ws.cache / "checked" / f"{version.commit}.parquet"
-    if not path.is_file():
-        with replacing(path) as part:
-            _get(ws, version, "data/checked.parquet", part)
-    return path
+def rollback(ws: Workspace, to: int | None, by: str, why: str, seen: int | None) -> Assignment:
+    """Go back to version `to`, or to the champion before this one: a new assignment, nothing is taken away.
+
+    Raises as `promote` does, and BadUsage where the version was no champion before.
+    """
+    by, why = _said(by, why)
+    version = states.rollback_target(history(ws), to)
+
+    def tags(now: History) -> list[Tag]:
+        states.require_still(now, seen)
+        return [states.assignment(now, states.rollback_target(now, to), "rollback", by, why)]
+
+    return _assigned(ws, version, ("rollback", by, why), tags)
 
 
-def _get(ws: Workspace, version: Version, path: str, target: Path) -> None:
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
+def refuse(ws: Workspace, version: Version, wanted: tuple[Action, str, str], problem: str) -> None:
+    """Keep in the history that a promotion or a rollback was refused; `wanted` is the action, by whom and why."""
+    action, by, why = wanted
+    by, why = _said(by, why)
+    with _writing(ws) as write:
+        write(lambda now: [states.refusal(now, version, (action, by, why), one_line(problem)[:500])])
 
+
+def _assigned(
+    ws: Workspace, version: Version, wanted: tuple[Action, str, str], tags: Callable[[History], Sequence[Tag]]
+) -> Assignment:
     try:
-        DVCFileSystem(url=str(ws.root), rev=version.commit).get(path, str(target), recursive=True)
-    except (DvcException, OSError) as error:
-        raise BrokenArtifact(f"{version.name}: {path} is not in the DVC cache ({error}); try `dvc pull`") from error
+        with _writing(ws) as write:
+            return write(tags).assignments[-1]
+    except BadUsage:  # nothing was tried
+        raise
+    except GraftError as error:
+        refuse(ws, version, wanted, str(error))
+        raise
 
 
-def _champion_commit(ws: Workspace) -> str | None:
-    """Read through DVC: GTO's own list of a stage still names the newer version after a rollback."""
-    from dvc.api import artifacts_show
-    from dvc.exceptions import DvcException
+@contextmanager
+def _writing(ws: Workspace) -> Iterator[Callable[[Callable[[History], Sequence[Tag]]], History]]:
+    """Hold the registry; what is yielded asks for tags that fit its state, creates them and gives the new state."""
 
-    try:
-        return str(artifacts_show(MODEL, stage=CHAMPION, repo=str(ws.root))["rev"])
-    except DvcException:
-        return None
+    def write(tags: Callable[[History], Sequence[Tag]]) -> History:
+        for _ in range(_TRIES):
+            known = read_tags(ws.root)
+            try:
+                return states.replay([*known, *create_tags(ws.root, tags(states.replay(known)))])
+            except Taken:
+                continue
+        raise BadEnvironment(f"another program keeps writing tags of {MODEL} in {ws.root}; try again when it has ended")
+
+    with alone(ws.root):
+        yield write
+
+
+def _said(by: str, why: str) -> tuple[str, str]:
+    words = one_line(by)[:200], one_line(why)[:1000]
+    if not all(words):
+        raise BadUsage("say who decides and why: --by NAME --reason TEXT")
+    return words

@@ -3,16 +3,16 @@
 from typing import Any
 
 from tasks.bias.gate import require_open
-from tasks.contracts.files import sha256_of
-from tasks.contracts.images import PIXELS_VERSION
+from tasks.contracts.files import read_table, sha256_of
 from tasks.contracts.model_records import BundleRecord
 from tasks.contracts.params import RegisterParams
 from tasks.contracts.records import Finding, Statistic, read_json
 from tasks.contracts.workspace import Workspace
+from tasks.register import provenance
 from tasks.register.bundle import write_bundle
 from tasks.train.model import RECORD
 
-VERSION = 1
+VERSION = 2
 
 
 def run(ws: Workspace, params: RegisterParams, seed: int) -> BundleRecord:  # noqa: ARG001
@@ -27,19 +27,17 @@ def run(ws: Workspace, params: RegisterParams, seed: int) -> BundleRecord:  # no
     reports = [read_json(path) for path in sources[1:]]
     record = BundleRecord(
         model=model,
-        preprocessing={
-            "pixels_version": PIXELS_VERSION,
-            "decoder": "tasks.contracts.images",
-            "prepared_px": model["prepared_px"],
-            "input_px": model["backbone"]["input_px"],
-            "colour": "RGB",
-        },
+        preprocessing=provenance.preprocessing(model),
         test_accuracy=Statistic(**evaluation["candidate"]["accuracy"]),
         data={path.relative_to(ws.root).as_posix(): sha256_of(path) for path in sources},
         findings=tuple(_finding(f) for report in reports for f in report["findings"]),
+        inputs=provenance.input_contract(model),
+        backbone=provenance.backbone_origin(model, ws.root),
+        data_root_sha256=provenance.data_root(read_table(ws.checked)),
+        params=provenance.settings(ws.params),
+        environment=provenance.environment(),
     )
-    write_bundle(ws.bundle, ws.candidate, record)
-    return record
+    return write_bundle(ws.bundle, ws.candidate, record, sources[1:], ws.calibration)
 
 
 def _finding(data: dict[str, Any]) -> Finding:

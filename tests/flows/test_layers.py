@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((*(ROOT / "flows").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")))
 HOMES = {  # a heavy or risky library -> the only places that may import it
     "prefect": ("flows/",),
-    "dvc": ("flows/stages.py", "tasks/register/registry.py"),
-    "gto": ("tasks/register/registry.py",),
+    "dvc": ("flows/stages.py", "tasks/register/store.py"),
+    "gto": (),
     "great_expectations": ("tasks/quality/expectations.py",),
     "albumentations": ("tasks/augment/policy.py",),
     "pydantic": ("tasks/contracts/params.py", "tasks/contracts/params_file.py"),

@@ -1,0 +1,77 @@
+"""DVC's cache and its remote, as objects by hash. With `flows/stages.py` the only module that imports dvc.
+
+Whether a remote holds an object is asked of the remote itself. DVC's own answer may come from an index of what was
+pushed before, which does not know what has gone since.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.contracts.errors import BadEnvironment, one_line
+from tasks.contracts.workspace import Workspace
+
+
+class Store:
+    """An open DVC repository, seen as objects: `md5` is DVC's hash of a file, or with `.dir` of a folder's list."""
+
+    def __init__(self, repo: Any, remote: str | None = None) -> None:
+        """`remote` is the name of one of DVC's remotes; None: its default."""
+        self._repo, self._remote = repo, remote
+
+    @property
+    def has_remote(self) -> bool:
+        """Whether there is a remote to push to."""
+        return bool(self._remote or self._repo.config["core"].get("remote"))
+
+    def place(self, md5: str) -> Path:
+        """Where the cache keeps an object, or would."""
+        return Path(self._repo.cache.local.oid_to_path(md5))
+
+    def fetch(self, md5: Iterable[str]) -> None:
+        """Bring objects from the remote into the cache; what the remote has not, is not brought."""
+        self._repo.cloud.pull([_hash(one) for one in md5], remote=self._remote)
+
+    def push(self, md5: Iterable[str]) -> None:
+        """Bring objects from the cache to the remote: files first, the lists that name them last."""
+        self._repo.cloud.push([_hash(one) for one in md5], remote=self._remote)
+
+    def absent(self, md5: Iterable[str]) -> list[str]:
+        """Which objects the remote does not hold, by asking it."""
+        wanted = sorted(set(md5))
+        odb = self._repo.cloud.get_remote_odb(self._remote)
+        return sorted(set(wanted) - set(odb.oids_exist(wanted)))
+
+    def forget(self) -> None:
+        """Drop DVC's own notes of what the remote holds."""
+        from dvc_data.hashfile.db import get_index
+
+        get_index(self._repo.cloud.get_remote_odb(self._remote)).clear()
+
+
+@contextmanager
+def opened(ws: Workspace, remote: str | None = None) -> Iterator[Store]:
+    """The store of a workspace. Raises BadEnvironment with DVC's words where DVC or the remote fails."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        with chdir(ws.root), Repo(str(ws.root), _wait_for_lock=True) as repo:
+            yield Store(repo, remote)
+    except DvcException as error:
+        raise BadEnvironment(f"DVC: {one_line(str(error))}") from error
+
+
+def has_remote(ws: Workspace) -> bool:
+    """Whether DVC has a default remote for this workspace."""
+    with opened(ws) as store:
+        return store.has_remote
+
+
+def _hash(md5: str) -> Any:
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    return HashInfo("md5", md5)
