@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import audits, commands
+from flows import audits, commands, models
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
@@ -103,12 +103,7 @@ def parser() -> Parser:
 
     _pretrain(add("pretrain", help="make a backbone: from drawn images, or from a large set of your own"))
 
-    models = add("models", help="registered versions")
-    models.add_argument("action", choices=("list", "show"))
-    models.add_argument(
-        "name", nargs="?", default="", help="for show: a version such as model@2; default: the champion"
-    )
-    _json(models).set_defaults(command=commands.models)
+    models.declare(add("models", help="registered versions and the champion"))
 
     predict = add("predict", help="labels with probabilities, by the champion")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")

@@ -174,39 +174,13 @@ def pretrain(arguments: Namespace) -> int:
     return _print(f"{in_full(found)}\nto try it: `graft run --set 'select.candidates=[local/{place.name}]'`")
 
 
-def models(arguments: Namespace) -> int:
-    """Registered versions, or one of them in full."""
-    from flows.summary import share
-    from tasks.contracts.records import read_json
-    from tasks.register.bundle import RECORD
-    from tasks.register.registry import bundle_of, find_version, versions
-
-    ws = find_workspace(arguments.workspace)
-    if arguments.action == "list":
-        known = versions(ws)
-        if arguments.json:
-            return _dump([asdict(version) for version in known])
-        for version in known:
-            accuracy = share(version.note["test_accuracy"]["value"])
-            mark = "champion" if version.champion else ""
-            _print(f"{version.name:<10} {version.created[:19]}  test accuracy {accuracy:<12}  {mark}".rstrip())
-        return 0 if known else _print("no registered model yet; make one with `graft run`")
-    version = find_version(ws, arguments.name)
-    shown = {**asdict(version), "name": version.name, "bundle": read_json(bundle_of(ws, version) / RECORD)}
-    if arguments.json:
-        return _dump(shown)
-    _print(f"{version.name}{' (champion)' if version.champion else ''}, saved run {version.commit[:12]}")
-    _print(f"decision: {version.note['decision']['why']}")
-    _print((bundle_of(ws, version) / "README.md").read_text(encoding="utf-8"))
-    return 0
-
-
 def predict(arguments: Namespace) -> int:
     """Labels for image files; exit 3 where one of them cannot be read."""
     from tasks.contracts.errors import BadData
     from tasks.predict.predict import predict_files
     from tasks.register.bundle import load_bundle
-    from tasks.register.registry import bundle_of, find_version
+    from tasks.register.registry import find_version
+    from tasks.register.saved import bundle_of
 
     ws = find_workspace(arguments.workspace)
     version = find_version(ws)

@@ -5,41 +5,85 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from importlib.util import find_spec
+from typing import Any
 
 from flows.stages import bundle_hash, raw_hash, save_run
 from flows.workspaces import has_identity
+from tasks.contracts.errors import BadEnvironment, BrokenArtifact
+from tasks.contracts.files import sha256_of
 from tasks.contracts.params_file import load_params
-from tasks.contracts.progress import doing
+from tasks.contracts.progress import doing, say
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
+from tasks.register.contents import RECORD
+from tasks.register.history import ChampionMoved
 from tasks.register.promotion import FIRST, Decision
 from tasks.register.registry import Version, crown, register, versions
+from tasks.register.remote import push
 from tasks.register.saved import bundle_of, data_of
+from tasks.register.store import has_remote
 
 _WHO, _GRAFT = ("AUTHOR", "COMMITTER"), {"NAME": "graft", "EMAIL": "graft@localhost"}
 LIBRARIES = ("graft", "albumentations", "numpy", "pandas", "pillow", "scikit-learn", "torch", "torchvision")
 EXTRAS = ("timm",)  # where they are installed
+_TRIES = 3  # others may promote while two models are compared
 
 
 def publish(ws: Workspace) -> Version:
-    """The version of the bundle that the last run made; an unchanged bundle keeps the version that it has."""
+    """The version of the bundle that the last run made; an unchanged bundle keeps the version that it has.
+
+    Where DVC has a default remote, what it lacks is pushed there, and then announced.
+    """
+    version = _version(ws)
+    announce(ws)
+    return version
+
+
+def announce(ws: Workspace) -> None:
+    """Push what is not yet at DVC's default remote, where there is one; a failure is said and the next run tries again.
+
+    The run's own results are whole without it.
+    """
+    if not has_remote(ws):
+        return
+    try:
+        with doing("pushing to the remote"):
+            push(ws)
+    except (BadEnvironment, BrokenArtifact) as error:
+        say(f"not announced: {error}; the next run tries again, so does `graft models push`")
+
+
+def _version(ws: Workspace) -> Version:
     known = versions(ws)
     champion = next((version for version in known if version.champion), None)
     if version := registered(ws, known):
-        # an interruption between the two tags leaves a version that was to be champion and is not
+        # tags that another program wrote, or a clone without all of them, may lack the one of the first champion
         return crown(ws, version) if champion is None and version.note["decision"]["promote"] else version
-    decision = _decide(ws, champion, known) if champion else FIRST
+    commit, note = _saved(ws)
+    for _ in range(_TRIES):
+        known = versions(ws)
+        champion = next((version for version in known if version.champion), None)
+        decision = _decide(ws, champion, known) if champion else FIRST
+        try:
+            return register(ws, commit, note, decision, champion.number if champion else None)
+        except ChampionMoved as moved:
+            say(f"{moved}; comparing again")
+    raise BadEnvironment(f"the champion of {ws.root} keeps changing; `graft run` again when others have ended")
+
+
+def _saved(ws: Workspace) -> tuple[str, dict[str, Any]]:
+    """The commit of the saved run, and what is noted with its version."""
     params = load_params(ws.params).model_dump(mode="json", by_alias=True)
     with doing("saving the run"), _as_somebody(ws):
         commit = save_run(ws)
-    note = {
+    return commit, {
         "bundle": bundle_hash(ws),
+        "bundle_sha256": sha256_of(ws.bundle / RECORD),
         "data": raw_hash(ws),
         "params": params,
         "libraries": {name: metadata.version(name) for name in (*LIBRARIES, *filter(find_spec, EXTRAS))},
         "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
     }
-    return register(ws, commit, note, decision)
 
 
 @contextmanager

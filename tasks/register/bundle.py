@@ -101,5 +101,3 @@ def _record(folder: Path) -> dict[str, Any]:
     if not said:
         raise BrokenArtifact(f"{folder / RECORD}: what it says of its input is not what its model takes; get it anew")
     return record
-
-

@@ -47,7 +47,9 @@ def check_files(folder: Path, wanted: dict[str, str]) -> None:
     ):
         if places:
             more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
-            raise BrokenArtifact(f"{folder / places[0]} {what}{more}; get the bundle anew (`graft models export`)")
+            raise BrokenArtifact(
+                f"{folder / places[0]} {what}{more}; get the bundle anew (a copy in .graft/cache may be deleted)"
+            )
 
 
 def require_place(folder: Path, place: str) -> None:

@@ -106,7 +106,9 @@ def _read(folder: Path) -> list[Sample]:
             for sample in samples
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BrokenArtifact(f"{folder / LOGITS} is no record of golden samples ({one_line(repr(error))[:150]})") from None
+        raise BrokenArtifact(
+            f"{folder / LOGITS} is no record of golden samples ({one_line(repr(error))[:150]})"
+        ) from None
     if not samples or not good:
         raise BrokenArtifact(f"{folder / LOGITS} records no golden sample; get the bundle anew")
     return samples

@@ -69,9 +69,9 @@ def _scene(width: int, height: int, rng: np.random.Generator) -> NDArray[np.uint
         tall, wide = rng.uniform(0.12, 0.4, 2) * (height, width)
         picture[int(top) : int(top + tall), int(left) : int(left + wide)] = rng.choice([0.05, 0.5, 0.95], 3)
     fine = slice(height // 8, height // 2), slice(width // 2, width - width // 8)
-    picture[fine] += 0.25 * np.where((np.arange(width)[None, fine[1]] + np.arange(height)[fine[0], None]) % 3 < 1, 1, -1)[
-        ..., None
-    ]
+    picture[fine] += (
+        0.25 * np.where((np.arange(width)[None, fine[1]] + np.arange(height)[fine[0], None]) % 3 < 1, 1, -1)[..., None]
+    )
     levels = np.rint(picture.clip(0, 1) * (_LEVELS - 1)) / (_LEVELS - 1)
     return np.rint(levels * 255).astype(np.uint8)
 

@@ -23,6 +23,10 @@ _REFUSAL = re.compile(rf"{REFUSALS}([1-9][0-9]{{0,8}})")
 Action = Literal["rule", "promote", "rollback"]
 
 
+class ChampionMoved(GateRefused):
+    """The champion is another than whoever decided knew of, so the decision is void."""
+
+
 @dataclass(frozen=True)
 class Tag:
     """A git ref to an annotated tag: its full name, the commit it is on, when (ISO, UTC) and its message."""
@@ -156,12 +160,12 @@ def refusal(history: History, version: Version, wanted: tuple[Action, str, str],
 
 
 def require_still(history: History, seen: int | None) -> None:
-    """Raise GateRefused where the champion is no longer the one that whoever decided had before them."""
+    """Raise ChampionMoved where the champion is no longer the one that whoever decided had before them."""
     now = history.champion
     if (now.number if now else None) != seen:
         last = history.assignments[-1]
         was = f"{MODEL}@{seen}" if seen else "none"
-        raise GateRefused(
+        raise ChampionMoved(
             f"the champion was {was} and is now {MODEL}@{last.to} ({last.action} by {last.by}: {last.why}); "
             "look at `graft models history` and ask again"
         )
@@ -199,7 +203,11 @@ def _versions(tags: Sequence[Tag]) -> tuple[list[Version], list[str]]:
     found, strange, commits = [], [], set()
     for number, tag in _numbered(tags, _VERSION):
         note = _plain(tag.message)
-        if tag.commit in commits or not isinstance(note.get("bundle"), str) or not isinstance(note.get("decision"), dict):
+        if (
+            tag.commit in commits
+            or not isinstance(note.get("bundle"), str)
+            or not isinstance(note.get("decision"), dict)
+        ):
             strange.append(tag.ref)
             continue
         commits.add(tag.commit)
@@ -213,7 +221,13 @@ def _assignment(number: int, tag: Tag, to: int, before: int | None) -> Assignmen
     action = said.get("action", "promote")
     action = action if action in ("rule", "promote", "rollback") else "promote"
     return Assignment(
-        number, to, before, action, str(said.get("by", "not said")), str(said.get("why", tag.message.strip())), tag.created
+        number,
+        to,
+        before,
+        action,
+        str(said.get("by", "not said")),
+        str(said.get("why", tag.message.strip())),
+        tag.created,
     )
 
 

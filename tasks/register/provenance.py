@@ -1,4 +1,4 @@
-"""Where a model comes from, as far as it can be told from the stage's own inputs: backbone, data, settings, libraries."""
+"""Where a model comes from, as far as the stage's own inputs tell: backbone, data, settings, libraries."""
 
 import hashlib
 import json

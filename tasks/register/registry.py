@@ -66,7 +66,7 @@ def register(ws: Workspace, commit: str, note: dict[str, Any], decision: Decisio
 
     `note` is kept in the tag: hashes of bundle and data, the resolved params, the test accuracy. `seen` is the number
     of the champion that the decision was made against.
-    Raises GateRefused, with nothing written, where a promotion was decided and another champion is in its place now.
+    Raises ChampionMoved, with nothing written, where a promotion was decided and another champion is in its place now.
     """
     note = {**note, "decision": asdict(decision)}
 
@@ -98,7 +98,7 @@ def crown(ws: Workspace, version: Version) -> Version:
 def promote(ws: Workspace, version: Version, by: str, why: str, seen: int | None) -> Assignment:
     """Name `version` champion because a person says so. `seen` is the number of the champion that they knew of.
 
-    Raises BadUsage where it is the champion already, or nobody or no reason is named, and GateRefused where somebody
+    Raises BadUsage where it is the champion already, or nobody or no reason is named, and ChampionMoved where somebody
     else was faster; that is kept in the history too.
     """
     by, why = _said(by, why)

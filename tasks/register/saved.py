@@ -74,7 +74,7 @@ def restore(ws: Workspace, version: Version, folder: Path) -> list[str]:
         part.mkdir(parents=True)
         files = _files(store, version, outputs(ws, version))
         for place, md5 in files.items():
-            _copy(store, version, place, md5, part)
+            _copy(store, version, (place, md5), part / place)
         kept = [place for place in _in_git(ws, version) if not place.startswith(".")]
         for place in kept:
             target = part / place
@@ -89,14 +89,14 @@ def objects(store: Store, version: Version, known: dict[str, str]) -> set[str]:
 
 
 def check_cache(store: Store, version: Version, known: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Hash every file of a version in the cache again: what is wrong, and what is not here (a clone fetches it late)."""
+    """Hash every file of a version in the cache again: what is wrong, and what is not here; nothing is fetched."""
     wrong, absent, files = [], [], {}
     for place, md5 in known.items():
         if not store.place(md5).is_file():
             absent.append(place)
             continue
         try:
-            files |= _files(store, version, {place: md5})
+            files |= _members(store, version, place, md5)
         except BrokenArtifact as error:
             wrong.append(str(error))
     for place, md5 in files.items():
@@ -127,7 +127,7 @@ def _copy_one(ws: Workspace, version: Version, place: str, target: Path) -> None
     with opened(ws) as store, replacing(target) as part:
         for path, md5 in _files(store, version, {place: known[place]}).items():
             beneath = path.removeprefix(place).lstrip("/")
-            _copy(store, version, path, md5, part / beneath if beneath else part, whole=True)
+            _copy(store, version, (path, md5), part / beneath if beneath else part)
 
 
 def _files(store: Store, version: Version, known: dict[str, str]) -> dict[str, str]:
@@ -135,7 +135,7 @@ def _files(store: Store, version: Version, known: dict[str, str]) -> dict[str, s
     _fetch(store, [md5 for md5 in known.values() if not store.place(md5).is_file()])
     found: dict[str, str] = {}
     for place, md5 in known.items():
-        found |= _members(store, version, place, md5) if md5.endswith(".dir") else {place: md5}
+        found |= _members(store, version, place, md5)
     _fetch(store, [md5 for md5 in found.values() if not store.place(md5).is_file()])
     return found
 
@@ -147,6 +147,9 @@ def _fetch(store: Store, md5: Iterable[str]) -> None:
 
 
 def _members(store: Store, version: Version, place: str, md5: str) -> dict[str, str]:
+    """Path -> hash of the files of a folder, or of the one file that `place` is."""
+    if not md5.endswith(".dir"):
+        return {place: md5}
     path = store.place(md5)
     if not path.is_file():
         raise _gone(version, place, store)
@@ -162,9 +165,10 @@ def _members(store: Store, version: Version, place: str, md5: str) -> dict[str, 
     return found
 
 
-def _copy(store: Store, version: Version, place: str, md5: str, folder: Path, *, whole: bool = False) -> None:
-    """`whole`: `folder` is the file's own new path."""
-    source, target = store.place(md5), folder if whole else folder / place
+def _copy(store: Store, version: Version, file: tuple[str, str], target: Path) -> None:
+    """`file` is the path that it had and its hash."""
+    place, md5 = file
+    source = store.place(md5)
     if not source.is_file():
         raise _gone(version, place, store)
     target.parent.mkdir(parents=True, exist_ok=True)

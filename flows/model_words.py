@@ -1,0 +1,47 @@
+"""The difference of two versions for people."""
+
+from typing import TYPE_CHECKING
+
+from tasks.contracts.errors import one_line
+from tasks.contracts.records import Statistic
+
+if TYPE_CHECKING:
+    from tasks.register.differences import Change, Differences
+
+SHOWN = 10
+
+
+def changed(found: "Differences") -> str:
+    """A screen: settings, samples, figures, findings, answers; at most SHOWN of each."""
+    data, answers = found.data, found.answers
+    lines = [
+        f"{found.before} -> {found.after}",
+        f"samples   {data.before:,} -> {data.after:,}: {len(data.added):,} added, {len(data.removed):,} removed, "
+        f"{len(data.relabelled):,} relabelled, {len(data.moved):,} in another split",
+        *_some("settings", [_said(one) for one in found.params]),
+        *_some("relabelled", [_said(one) for one in data.relabelled]),
+        *(f"{one.name:<18} {_number(one.before)} -> {_number(one.after)}" for one in found.figures),
+        *_some("new findings", list(found.new_findings)),
+        *_some("gone findings", list(found.gone_findings)),
+        f"answers   {len(answers.changed):,} of {answers.compared:,} images in {answers.split} are called otherwise"
+        + (f"; {answers.absent:,} are no longer in data/raw" if answers.absent else ""),
+        *(f"  {_said(one)}" for one in answers.changed[:SHOWN]),
+    ]
+    return "\n".join(one_line(line) if not line.startswith("  ") else f"  {one_line(line)}" for line in lines)
+
+
+def _some(name: str, lines: list[str]) -> list[str]:
+    more = [f"  ... {len(lines) - SHOWN:,} more with --json"] if len(lines) > SHOWN else []
+    return [f"{name}: {len(lines)}", *(f"  {line}" for line in lines[:SHOWN]), *more] if lines else []
+
+
+def _said(one: "Change") -> str:
+    what = one.what[:16] if len(one.what) == 64 else one.what  # a SHA-256 is long
+    return f"{what}: {one.before} -> {one.after}"
+
+
+def _number(one: Statistic) -> str:
+    if one.value is None:
+        return "not measured"
+    interval = f" ({one.low:.3f} to {one.high:.3f})" if one.low is not None and one.high is not None else ""
+    return f"{one.value:.3f}{interval}"
