@@ -16,8 +16,10 @@ def changed(found: "Differences") -> str:
     data, answers = found.data, found.answers
     lines = [
         f"{found.before} -> {found.after}",
-        f"samples   {data.before:,} -> {data.after:,}: {len(data.added):,} added, {len(data.removed):,} removed, "
-        f"{len(data.relabelled):,} relabelled, {len(data.moved):,} in another split",
+        (
+            f"samples   {data.before:,} -> {data.after:,}: {len(data.added):,} added, {len(data.removed):,} removed, "
+            f"{len(data.relabelled):,} relabelled, {len(data.moved):,} in another split"
+        ),
         *_some("settings", [_said(one) for one in found.params]),
         *_some("relabelled", [_said(one) for one in data.relabelled]),
         *(f"{one.name:<18} {_number(one.before)} -> {_number(one.after)}" for one in found.figures),
