@@ -134,14 +134,14 @@ def rollback(arguments: Namespace) -> int:
 
 def history(arguments: Namespace) -> int:
     """Every assignment and every refusal, oldest first."""
-    from tasks.register.history import Refusal
+    from tasks.register.history import Assignment, Refusal
     from tasks.register.registry import history as read
 
     known = read(find_workspace(arguments.workspace))
     if arguments.json:
         return dump({"assignments": [*map(asdict, known.assignments)], "refusals": [*map(asdict, known.refusals)]})
-    events = sorted((*known.assignments, *known.refusals), key=lambda one: (one.created, isinstance(one, Refusal)))
-    for one in events:
+    events: list[Assignment | Refusal] = [*known.assignments, *known.refusals]
+    for one in sorted(events, key=lambda one: one.created):
         if isinstance(one, Refusal):
             said = f"{one.created[:19]}  {one.action} to model@{one.to} refused, wanted by {one.by}: {one.problem}"
         else:

@@ -73,7 +73,8 @@ def _scene(width: int, height: int, rng: np.random.Generator) -> NDArray[np.uint
         0.25 * np.where((np.arange(width)[None, fine[1]] + np.arange(height)[fine[0], None]) % 3 < 1, 1, -1)[..., None]
     )
     levels = np.rint(picture.clip(0, 1) * (_LEVELS - 1)) / (_LEVELS - 1)
-    return np.rint(levels * 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.rint(levels * 255).astype(np.uint8)
+    return found
 
 
 def _in_mode(scene: NDArray[np.uint8], mode: str) -> Image.Image:

@@ -119,7 +119,8 @@ def replay(tags: Sequence[Tag]) -> History:
     """The state that the tags add up to, whatever order they are given in."""
     found, strange = _versions(tags)
     on = {version.commit: version.number for version in found}
-    assignments, line = [], []
+    assignments: list[Assignment] = []
+    line: list[int] = []
     for number, tag in _numbered(tags, _ASSIGNMENT):
         if tag.commit not in on:
             strange.append(tag.ref)
@@ -218,8 +219,7 @@ def _versions(tags: Sequence[Tag]) -> tuple[list[Version], list[str]]:
 def _assignment(number: int, tag: Tag, to: int, before: int | None) -> Assignment:
     """What another program of GTO's family assigned has plain text for a message."""
     said = _plain(tag.message)
-    action = said.get("action", "promote")
-    action = action if action in ("rule", "promote", "rollback") else "promote"
+    action: Action = said["action"] if said.get("action") in ("rule", "rollback") else "promote"
     return Assignment(
         number,
         to,
@@ -233,9 +233,9 @@ def _assignment(number: int, tag: Tag, to: int, before: int | None) -> Assignmen
 
 def _refusal(number: int, tag: Tag) -> Refusal:
     said = _plain(tag.message)
-    words = (str(said.get(key, "")) for key in ("by", "why", "problem"))
+    by, why, problem = (str(said.get(key, "")) for key in ("by", "why", "problem"))
     action: Action = "rollback" if said.get("action") == "rollback" else "promote"
-    return Refusal(number, int(said.get("to") or 0), action, *words, tag.created)
+    return Refusal(number, int(said.get("to") or 0), action, by, why, problem, tag.created)
 
 
 def _line_after(line: list[int], one: Assignment) -> list[int]:

@@ -90,7 +90,9 @@ def objects(store: Store, version: Version, known: dict[str, str]) -> set[str]:
 
 def check_cache(store: Store, version: Version, known: dict[str, str]) -> tuple[list[str], list[str]]:
     """Hash every file of a version in the cache again: what is wrong, and what is not here; nothing is fetched."""
-    wrong, absent, files = [], [], {}
+    wrong: list[str] = []
+    absent: list[str] = []
+    files: dict[str, str] = {}
     for place, md5 in known.items():
         if not store.place(md5).is_file():
             absent.append(place)

@@ -61,7 +61,7 @@ def opened(ws: Workspace, remote: str | None = None) -> Iterator[Store]:
     try:
         with chdir(ws.root), Repo(str(ws.root), _wait_for_lock=True) as repo:
             yield Store(repo, remote)
-    except DvcException as error:
+    except (DvcException, OSError) as error:  # a remote fails with either
         raise BadEnvironment(f"DVC: {one_line(str(error))}") from error
 
 

@@ -38,7 +38,7 @@ def make(root: Path) -> Workspace:
 
 
 def train(ws: Workspace, seed: int, accuracy: float = 0.8, findings: tuple[str, ...] = ("dark",)) -> None:
-    """Put another candidate there, with reports that say so, make its bundle, and let DVC take all for a finished run."""
+    """Put another candidate and its reports there, make the bundle, and let DVC take all for a finished run."""
     entry = find_entry("formula_resnet18_small", weights_folder())
     backbone, ref = open_entry(entry, SIDE_PX)
     model = ModelRecord(ref, CLASSES, "fine_tuning", "linear", 3, 0, 1, "", 1.0, 0, (), seed, 12, SIDE_PX)
