@@ -7,7 +7,7 @@ against the hash that the commit names: what comes out is the very bytes that we
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -72,7 +72,7 @@ def restore(ws: Workspace, version: Version, folder: Path) -> list[str]:
     """
     with replacing(folder) as part, opened(ws) as store:
         part.mkdir(parents=True)
-        files = _files(store, version, outputs(ws, version))
+        files = _fetched(store, version, outputs(ws, version))
         for place, md5 in files.items():
             _copy(store, version, (place, md5), part / place)
         kept = [place for place in _in_git(ws, version) if not place.startswith(".")]
@@ -127,35 +127,35 @@ def _copy_one(ws: Workspace, version: Version, place: str, target: Path) -> None
             f"{LOCK} of its saved run has {known[place]}; one of them was changed"
         )
     with opened(ws) as store, replacing(target) as part:
-        for path, md5 in _files(store, version, {place: known[place]}).items():
+        for path, md5 in _fetched(store, version, {place: known[place]}).items():
             beneath = path.removeprefix(place).lstrip("/")
             _copy(store, version, (path, md5), part / beneath if beneath else part)
 
 
 def _files(store: Store, version: Version, known: dict[str, str]) -> dict[str, str]:
-    """Path -> hash of each single file; lists that the cache lacks are fetched, and with them what they name."""
-    _fetch(store, [md5 for md5 in known.values() if not store.place(md5).is_file()])
+    """Path -> hash of each single file."""
     found: dict[str, str] = {}
     for place, md5 in known.items():
         found |= _members(store, version, place, md5)
-    _fetch(store, [md5 for md5 in found.values() if not store.place(md5).is_file()])
     return found
 
 
-def _fetch(store: Store, md5: Iterable[str]) -> None:
-    missing = sorted(set(md5))
+def _fetched(store: Store, version: Version, known: dict[str, str]) -> dict[str, str]:
+    """The same, when the cache has all that the remote has."""
+    found = _files(store, version, known)
+    missing = sorted({md5 for md5 in found.values() if not store.place(md5).is_file()})
     if missing and store.has_remote:
         store.fetch(missing)
+    return found
 
 
 def _members(store: Store, version: Version, place: str, md5: str) -> dict[str, str]:
     """Path -> hash of the files of a folder, or of the one file that `place` is."""
     if not md5.endswith(".dir"):
         return {place: md5}
-    path = store.place(md5)
-    if not path.is_file():
+    data, path = store.folder_list(md5), store.place(md5)
+    if data is None:
         raise _gone(version, place, store)
-    data = path.read_bytes()
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
         raise BrokenArtifact(_altered(version, f"the list of {place}", path))
     found = {}

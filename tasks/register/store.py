@@ -30,6 +30,18 @@ class Store:
         """Where the cache keeps an object, or would."""
         return Path(self._repo.cache.local.oid_to_path(md5))
 
+    def folder_list(self, md5: str) -> bytes | None:
+        """The list of a folder's files, from the cache or from the remote alone; None where neither has it."""
+        if self.place(md5).is_file():
+            return self.place(md5).read_bytes()
+        if not self.has_remote:
+            return None
+        odb = self._repo.cloud.get_remote_odb(self._remote)
+        try:
+            return bytes(odb.fs.cat_file(odb.oid_to_path(md5)))
+        except FileNotFoundError:
+            return None
+
     def fetch(self, md5: Iterable[str]) -> None:
         """Bring objects from the remote into the cache; what the remote has not, is not brought."""
         self._repo.cloud.pull([_hash(one) for one in md5], remote=self._remote)

@@ -46,7 +46,7 @@ def remote(workspace: Workspace, tmp_path: Path) -> Path:
     config = workspace.root / ".dvc" / "config"
     text = config.read_text().replace("[core]\n", "[core]\n    remote = far\n", 1)
     config.write_text(f"{text}['remote \"far\"']\n    url = {folder}\n")
-    git(tmp_path, "init", "--quiet", "--bare", "origin.git")
+    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
     git(workspace.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
     git(workspace.root, "commit", "--quiet", "--all", "-m", "a remote")
     git(workspace.root, "push", "--quiet", "origin", "main")
