@@ -60,7 +60,7 @@ def data_of(ws: Workspace, version: Version) -> Path:
     Raises BrokenArtifact as `bundle_of` does.
     """
     path = ws.cache / "checked" / f"{version.commit}.parquet"
-    if not path.is_file():
+    if not path.is_file() or _md5(path) != outputs(ws, version).get(CHECKED):
         _copy_one(ws, version, CHECKED, path)
     return path
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict
 
 import pytest
+from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from tasks.audit import wording
@@ -49,9 +50,12 @@ def test_the_screen_of_an_audit(shift):
 def test_the_card_of_a_model():
     model, number = model_record(Recipe(classes=TEXTS)), Statistic("accuracy", 0.5, 9, 0.4, 0.6, estimator="Wilson")
     found = tuple(Finding("x", "warn", text, number, text, text) for text in TEXTS)
-    text = card(BundleRecord(asdict(model), {}, number, {"data/checked.parquet": "ab" * 32}, found))
+    origin = {"data": TEXTS[0], "licence": TEXTS[1]}
+    whole = card(BundleRecord(asdict(model), {}, number, {"data/checked.parquet": "ab" * 32}, found, backbone=origin))
+    text = whole.partition("\n---\n")[2]
     blocks, inline = parts(text)
     assert inline == {"text", "code_inline"}
-    assert blocks.count("list_item_open") == len(TEXTS) + 5
+    assert blocks.count("list_item_open") == len(TEXTS) + 6
+    assert ModelCard(whole).data.license == "other"
     assert blocks.count("heading_open") == 3
     assert not UNSEEN.search(text)

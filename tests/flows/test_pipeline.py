@@ -177,7 +177,8 @@ def test_a_version_that_was_cut_off_before_its_crown_gets_it_from_the_next_run(w
 def test_the_next_version_is_held_against_the_champion_on_the_promotion_split(workspace):
     from flows.publish import publish
     from tasks.contracts.samples import usable
-    from tasks.register.registry import bundle_of, find_version, versions
+    from tasks.register.registry import find_version, versions
+    from tasks.register.saved import bundle_of
 
     override(workspace.params, ["train.learning_rate=1e-6"])  # learns nothing
     run_stages(workspace)
