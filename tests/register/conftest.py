@@ -116,6 +116,7 @@ def checked_table(ws: Workspace) -> pd.DataFrame:
             "label": [path.parent.name for path in files],
             "split": [SPLITS[i % 4] for i in range(len(files))],
             "verdict": "keep",
+            "component": range(len(files)),
             "reasons": [[] for _ in files],
         }
     )
