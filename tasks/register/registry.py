@@ -16,6 +16,8 @@ from tasks.register import history as states
 from tasks.register.history import CHAMPION, MODEL, Action, Assignment, History, Tag
 from tasks.register.history import Version as Version
 from tasks.register.promotion import Decision
+from tasks.register.saved import bundle_of as bundle_of
+from tasks.register.saved import data_of as data_of
 from tasks.register.tags import Taken, alone, create_tags, read_tags
 
 _ID = re.compile(r"(?:([a-z0-9._-]{1,100})@)?([0-9]{1,9})")

@@ -93,7 +93,7 @@ def _announce(ws: Workspace, known: History) -> tuple[str, ...]:
     if not refs:
         return ()
     try:
-        run_git(ws.root, "push", "--quiet", "--atomic", "--no-verify", ORIGIN, *(f"{ref}:{ref}" for ref in refs))
+        run_git(ws.root, "push", "--quiet", "--atomic", ORIGIN, *(f"{ref}:{ref}" for ref in refs))
     except BadEnvironment as error:
         raise BadEnvironment(
             f"{error}; nothing was announced. Where `{ORIGIN}` has other versions under these names, another clone "
