@@ -6,6 +6,7 @@ against the hash that the commit names: what comes out is the very bytes that we
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,7 @@ from tasks.register.store import Store, opened
 from tasks.register.tags import git_bytes, run_git
 
 BUNDLE, CHECKED, RAW, LOCK = "models/bundle", "data/checked.parquet", "data/raw", "dvc.lock"
+_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 PIPELINE, POINTER = "dvc.yaml", f"{RAW}.dvc"
 
 
@@ -40,6 +42,8 @@ def outputs(ws: Workspace, version: Version) -> dict[str, str]:
         raise BrokenArtifact(
             f"{version.name}: {POINTER}, {LOCK} or {PIPELINE} of its saved run {version.commit[:12]} names no files"
         ) from None
+    for place, md5 in found.items():
+        _require_inside(version, place, md5)
     return found
 
 
@@ -160,11 +164,15 @@ def _members(store: Store, version: Version, place: str, md5: str) -> dict[str, 
         raise BrokenArtifact(_altered(version, f"the list of {place}", path))
     found = {}
     for one in json.loads(data):
-        name = PurePosixPath(one["relpath"])
-        if name.is_absolute() or ".." in name.parts:
-            raise BrokenArtifact(f"{version.name}: the list of {place} names {one_line(str(name))}, outside of it")
-        found[f"{place}/{name}"] = str(one["md5"])
+        _require_inside(version, str(one["relpath"]), str(one["md5"]))
+        found[f"{place}/{PurePosixPath(one['relpath'])}"] = str(one["md5"])
     return found
+
+
+def _require_inside(version: Version, place: str, md5: str) -> None:
+    """Raise BrokenArtifact where a path leaves the folder that it is in, or a hash is none."""
+    if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts or not _HASH.fullmatch(md5):
+        raise BrokenArtifact(f"{version.name}: {one_line(place)[:100]!r} is outside of its folder, or has no hash")
 
 
 def _copy(store: Store, version: Version, file: tuple[str, str], target: Path) -> None:
@@ -195,7 +203,10 @@ def _md5(path: Path) -> str:
 
 
 def _in_git(ws: Workspace, version: Version) -> list[str]:
-    return [p for p in run_git(ws.root, "ls-tree", "-r", "-z", "--name-only", version.commit).split("\0") if p]
+    found = [p for p in run_git(ws.root, "ls-tree", "-r", "-z", "--name-only", version.commit).split("\0") if p]
+    for place in found:
+        _require_inside(version, place, "0" * 32)
+    return found
 
 
 def _blob(ws: Workspace, version: Version, place: str) -> bytes:

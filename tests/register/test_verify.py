@@ -86,7 +86,7 @@ def test_a_list_that_names_a_file_outside_is_refused(workspace, version, monkeyp
     hostile = json.dumps([{"md5": "ab" * 16, "relpath": "../../x"}]).encode()
     name = hashlib.md5(hostile).hexdigest()  # noqa: S324
     monkeypatch.setattr(Store, "folder_list", lambda *_: hostile)
-    with opened(workspace) as store, pytest.raises(BrokenArtifact, match="outside of it"):
+    with opened(workspace) as store, pytest.raises(BrokenArtifact, match="is outside of its folder"):
         objects(store, version, {"models/bundle": f"{name}.dir"})
 
 
