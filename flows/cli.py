@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import audits, commands
+from flows import audits, commands, predicting
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
@@ -110,9 +110,7 @@ def parser() -> Parser:
     )
     _json(models).set_defaults(command=commands.models)
 
-    predict = add("predict", help="labels with probabilities, by the champion")
-    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    _json(predict).set_defaults(command=commands.predict)
+    predicting.options(_json(add("predict", help="a class for each image and how sure it is, or why none is named")))
     return top
 
 

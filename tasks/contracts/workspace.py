@@ -36,6 +36,7 @@ class Workspace:
     augmentation = At("models/augmentation.json")
     candidate = At("models/candidate")
     scratch = At("models/scratch")
+    calibration = At("models/calibration")
     bundle = At("models/bundle")
     backbones = At("models/backbones")
 

@@ -1,4 +1,4 @@
-"""A bundle: a model that is complete in itself. Weights, class order, preprocessing, provenance and a card."""
+"""A bundle: a model that is complete in itself. Weights, class order, preprocessing, calibration, provenance, card."""
 
 import shutil
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.backbone.network import TransferNet
+from tasks.calibrate.calibration import Calibration, load_calibration
 from tasks.contracts.errors import one_line
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.model_records import BundleRecord
@@ -14,14 +15,19 @@ from tasks.train.model import WEIGHTS, load_net
 
 RECORD = "bundle.json"
 CARD = "README.md"
+CALIBRATION = "calibration"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory: the network in evaluation mode and `bundle.json` as plain data."""
+    """A bundle in memory: the network in evaluation mode, `bundle.json` as plain data, and the calibration.
+
+    An older graft made bundles without a calibration.
+    """
 
     net: TransferNet
     record: dict[str, Any]
+    calibration: Calibration | None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -29,11 +35,12 @@ class Bundle:
         return tuple(self.record["model"]["classes"])
 
 
-def write_bundle(folder: Path, candidate: Path, record: BundleRecord) -> None:
-    """Put the candidate's weights, the record and a card into `folder`, all or nothing."""
+def write_bundle(folder: Path, candidate: Path, calibration: Path, record: BundleRecord) -> None:
+    """Put the candidate's weights, its calibration, the record and a card into `folder`, all or nothing."""
     with replacing(folder) as part:
         part.mkdir()
         shutil.copyfile(candidate / WEIGHTS, part / WEIGHTS)
+        shutil.copytree(calibration, part / CALIBRATION)
         write_record(part / RECORD, record)
         write_text(part / CARD, card(record))
 
@@ -45,7 +52,8 @@ def load_bundle(folder: Path) -> Bundle:
     """
     record = read_json(folder / RECORD)
     model = record["model"]
-    return Bundle(load_net(folder / WEIGHTS, model), record)
+    calibration = load_calibration(folder / CALIBRATION) if (folder / CALIBRATION).is_dir() else None
+    return Bundle(load_net(folder / WEIGHTS, model), record, calibration)
 
 
 def card(record: BundleRecord) -> str:

@@ -12,7 +12,7 @@ from tasks.contracts.workspace import Workspace
 from tasks.register.bundle import write_bundle
 from tasks.train.model import RECORD
 
-VERSION = 1
+VERSION = 2
 
 
 def run(ws: Workspace, params: RegisterParams, seed: int) -> BundleRecord:  # noqa: ARG001
@@ -38,7 +38,7 @@ def run(ws: Workspace, params: RegisterParams, seed: int) -> BundleRecord:  # no
         data={path.relative_to(ws.root).as_posix(): sha256_of(path) for path in sources},
         findings=tuple(_finding(f) for report in reports for f in report["findings"]),
     )
-    write_bundle(ws.bundle, ws.candidate, record)
+    write_bundle(ws.bundle, ws.candidate, ws.calibration, record)
     return record
 
 

@@ -1,5 +1,6 @@
-"""Class probabilities of prepared pixels, from a network in memory or in a folder."""
+"""What a trained network gives of prepared pixels: logits and features, or class probabilities."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.backbone.features import best_device
 from tasks.backbone.network import TransferNet, memory_format, to_input
+from tasks.backbone.rows import PixelSource
 from tasks.backbone.threads import fitting_threads
 from tasks.backbone.weights import backbone_ref
 from tasks.contracts.model_records import BackboneRef
@@ -25,6 +27,45 @@ def predict_folder(folder: Path, pixels: Pixels) -> NDArray[np.float32]:
     """
     net, record = load_model(folder)
     return predict(net, backbone_ref(record["backbone"]), pixels)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network gives of n images, float32: `logits` (n, classes) and `features` (n, width), the head's input."""
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+def outputs(net: TransferNet, backbone: BackboneRef, pixels: PixelSource) -> Outputs:
+    """Logits and features of prepared `pixels` (n, side, side, 3), by one pass; full precision throughout."""
+    device = best_device()
+    place(net, device)
+    found = Outputs(
+        np.empty((len(pixels), net.classes), np.float32), np.empty((len(pixels), net.backbone.features), np.float32)
+    )
+    starts = range(0, len(pixels), BATCH)
+    with fitting_threads(net, (BATCH, 3, backbone.input_px, backbone.input_px)):
+        for start in progress(starts, len(starts), "predicting", "batches"):
+            batch = slice(start, start + BATCH)
+            logits, features = forward(net, backbone, pixels[batch], device)
+            found.logits[batch], found.features[batch] = logits, features
+    return found
+
+
+@torch.inference_mode()
+def forward(
+    net: TransferNet, backbone: BackboneRef, pixels: Pixels, device: torch.device
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits (n, classes) and features (n, width) of one batch, by a network that is placed on `device`."""
+    batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    features = net.backbone(to_input(batch, backbone.input_px, backbone.mean, backbone.std))
+    return net.head(features).float().cpu().numpy(), features.float().cpu().numpy()
+
+
+def place(net: TransferNet, device: torch.device) -> None:
+    """Make `net` ready to predict on `device`, in evaluation mode."""
+    net.to(device).to(memory_format=memory_format(device)).eval()
 
 
 @torch.inference_mode()
