@@ -25,7 +25,7 @@ def photos(tmp_path):
 
 
 def predicted(capsys, ws: Workspace, *arguments, code: int = 0) -> list[dict]:
-    assert main(["--quiet", "--workspace", str(ws.root), "predict", "--json", *map(str, arguments)]) == code
+    assert main(["--workspace", str(ws.root), "predict", "--json", *map(str, arguments)]) == code
     return json.loads(capsys.readouterr().out)
 
 
