@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tasks.backbone.network import TransferNet
 from tasks.backbone.rows import best_device
@@ -65,7 +66,7 @@ def see(bundle: Bundle, files: Iterable[tuple[str, Read]]) -> Iterator[Seen]:
     worker = _Worker(bundle, device)
     waiting: deque[Future[Seen]] = deque()
     some = iter(files)
-    with decoder_warnings_off(), _opencv_on_one_thread(), ThreadPoolExecutor(cores, initializer=worker.start) as pool:
+    with decoder_warnings_off(), _one_thread_each(), ThreadPoolExecutor(cores, initializer=worker.start) as pool:
         try:
             while batch := list(islice(some, BATCH)):
                 waiting.append(pool.submit(worker.see, batch))
@@ -133,11 +134,12 @@ def _decoded(read: Read, side_px: int) -> Pixels | str:
 
 
 @contextmanager
-def _opencv_on_one_thread() -> Iterator[None]:
-    """OpenCV's own threads would only compete with ours."""
+def _one_thread_each() -> Iterator[None]:
+    """The own threads of OpenCV and of numpy's products would only compete with ours."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(1, "blas"):
+            yield
     finally:
         cv2.setNumThreads(before)
