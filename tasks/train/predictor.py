@@ -1,5 +1,6 @@
 """What a trained network gives of prepared pixels: logits and features, or class probabilities."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,17 +40,19 @@ class Outputs:
 
 def outputs(net: TransferNet, backbone: BackboneRef, pixels: PixelSource) -> Outputs:
     """Logits and features of prepared `pixels` (n, side, side, 3), by one pass; full precision throughout."""
-    device = best_device()
-    place(net, device)
     found = Outputs(
         np.empty((len(pixels), net.classes), np.float32), np.empty((len(pixels), net.backbone.features), np.float32)
     )
-    starts = range(0, len(pixels), BATCH)
-    with fitting_threads(net, (BATCH, 3, backbone.input_px, backbone.input_px)):
-        for start in progress(starts, len(starts), "predicting", "batches"):
-            batch = slice(start, start + BATCH)
-            logits, features = forward(net, backbone, pixels[batch], device)
-            found.logits[batch], found.features[batch] = logits, features
+    for batch, logits, features in _passed(net, backbone, pixels):
+        found.logits[batch], found.features[batch] = logits, features
+    return found
+
+
+def predict(net: TransferNet, backbone: BackboneRef, pixels: Pixels) -> NDArray[np.float32]:
+    """Probabilities (n, classes), float32, of prepared `pixels` (n, side, side, 3); full precision throughout."""
+    found = np.empty((len(pixels), net.classes), np.float32)
+    for batch, logits, _ in _passed(net, backbone, pixels):
+        found[batch] = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
     return found
 
 
@@ -68,16 +71,14 @@ def place(net: TransferNet, device: torch.device) -> None:
     net.to(device).to(memory_format=memory_format(device)).eval()
 
 
-@torch.inference_mode()
-def predict(net: TransferNet, backbone: BackboneRef, pixels: Pixels) -> NDArray[np.float32]:
-    """Probabilities (n, classes), float32, of prepared `pixels` (n, side, side, 3); full precision throughout."""
+def _passed(
+    net: TransferNet, backbone: BackboneRef, pixels: PixelSource
+) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.float32]]]:
+    """Where each batch stands among `pixels`, its logits and its features."""
     device = best_device()
-    net.to(device).to(memory_format=memory_format(device)).eval()
-    found = np.empty((len(pixels), net.classes), np.float32)
+    place(net, device)
     starts = range(0, len(pixels), BATCH)
     with fitting_threads(net, (BATCH, 3, backbone.input_px, backbone.input_px)):
         for start in progress(starts, len(starts), "predicting", "batches"):
-            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH])).to(device)
-            logits = net(to_input(batch, backbone.input_px, backbone.mean, backbone.std))
-            found[start : start + BATCH] = torch.softmax(logits.float(), dim=1).cpu().numpy()
-    return found
+            batch = slice(start, start + BATCH)
+            yield batch, *forward(net, backbone, pixels[batch], device)
