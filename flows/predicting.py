@@ -1,5 +1,6 @@
 """`graft predict`: labels for image files, honestly: which class, how sure, or why none is named."""
 
+import io
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
@@ -52,6 +53,8 @@ def predict(arguments: Namespace) -> int:
         say(f"{model} is of an older graft and has no calibration: the likeliest class is named, however unsure")
     elif bundle.calibration.record.limit is None:
         say(f"{model} was made with too few images to tell what is unlike them: nothing is flagged")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a file name need not be text
     paths = find_files(arguments.images, sys.stdin)
     found = answers(bundle, reading(paths), arguments.coverage or _COVERAGE)
     counts: Counter[str] = Counter()

@@ -1,13 +1,14 @@
 """Which files are meant: by name, by folder, by pattern, or by a list that comes in."""
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.progress import say
-from tasks.contracts.raw import Place, read_raw
+from tasks.contracts.raw import Place, Unreadable, read_raw
 from tasks.ingest.names import may_be_sample
 from tasks.ingest.walk import visible
 from tasks.predict.engine import Read
@@ -35,19 +36,29 @@ def find_files(wanted: Iterable[str], listed: Iterable[str]) -> list[str]:
 
 def reading(paths: Iterable[str]) -> Iterator[tuple[str, Read]]:
     """Each path with what reads its bytes; a pipe without a writer does not hang it."""
-    return ((path, partial(read_raw, _HERE, Place(path), _MAX_BYTES)) for path in paths)
+    return ((path, partial(_read, path)) for path in paths)
+
+
+def _read(path: str) -> bytes:
+    if "\0" in path:  # no system has such a file
+        raise Unreadable("missing_file")
+    return read_raw(_HERE, Place(path), _MAX_BYTES)
 
 
 def _meant(one: str) -> list[str]:
-    path = Path(one)
-    if path.is_dir():
-        return _below(path)
-    if path.exists() or not glob.has_magic(one):
+    if _is_folder(one):
+        return _below(Path(one))
+    if os.path.lexists(one) or not glob.has_magic(one):
         return [one]
     matches = sorted(glob.glob(one, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not matches:
         raise BadUsage(f"the pattern {one} matches no file")
-    return [path for match in matches for path in (_below(Path(match)) if Path(match).is_dir() else [match])]
+    return [path for match in matches for path in (_below(Path(match)) if _is_folder(match) else [match])]
+
+
+def _is_folder(path: str) -> bool:
+    """False also for what can be no path: too long a name, a NUL."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises then
 
 
 def _below(folder: Path) -> list[str]:
