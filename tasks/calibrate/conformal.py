@@ -7,13 +7,14 @@ held-back ones. APS and RAPS (Romano et al., 2020; Angelopoulos et al., 2021) we
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.calibrate.temperature import Floats, Ints
 
-_ROUNDING = 1e-9  # (9 + 1) * 0.9 is a hair more than 9
+_FINEST = 10**6  # the largest denominator of a share
 
 
 def scores_of(probabilities: Floats, targets: Ints) -> Floats:
@@ -27,16 +28,21 @@ def quantile(scores: NDArray[np.floating], share: float) -> float | None:
 
     None where n is too small for that (k > n): then no finite value would do.
     """
-    rank = math.ceil((len(scores) + 1) * share - _ROUNDING)
+    rank = math.ceil((len(scores) + 1) * _exact(share))
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else None
 
 
 def least_images(share: float) -> int:
     """The fewest held-back images that `quantile` can give `share` with."""
-    return math.ceil(share / (1 - share) - _ROUNDING)
+    return math.ceil(_exact(share) / (1 - _exact(share)))
 
 
 def plausible(probabilities: Floats, threshold: float) -> NDArray[np.bool_]:
     """Which classes are in the set of each image: (n, classes) -> (n, classes). A set may be empty."""
     found: NDArray[np.bool_] = 1 - probabilities <= threshold
     return found
+
+
+def _exact(share: float) -> Fraction:
+    """What a person means by 0.9, of which a float is a hair more or less; it would move a rank by one."""
+    return Fraction(share).limit_denominator(_FINEST)

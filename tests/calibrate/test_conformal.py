@@ -17,6 +17,11 @@ def test_the_quantile_is_the_exact_one_of_few(n, share, rank):
     assert quantile(scores, share) == pytest.approx((rank - 1) / n)
 
 
+@pytest.mark.parametrize(("share", "least"), [(0.5, 1), (0.9, 9), (0.95, 19), (0.99, 99), (0.9999, 9999)])
+def test_so_many_images_does_a_share_take(share, least):
+    assert least_images(share) == least
+
+
 @given(st.integers(1, 300), st.floats(0.05, 0.99))
 def test_least_images_is_where_a_quantile_begins(n, share):
     assert (quantile(np.zeros(n), share) is not None) == (n >= least_images(share))
