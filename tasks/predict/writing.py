@@ -75,7 +75,7 @@ def _row(one: Answer, model: str) -> dict[str, Any]:
     row = {name: value for name, value in vars(one).items() if name != "probabilities"}
     row |= {name: visible(row[name]) for name in ("path", "label", "why", "problem")}
     row["plausible"] = None if one.plausible is None else [visible(label) for label in one.plausible]
-    return {**row, "model": model}
+    return {**row, "model": visible(model)}
 
 
 def json_lines(some: list[Answer], model: str) -> list[str]:
