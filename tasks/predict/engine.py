@@ -91,7 +91,7 @@ class _Worker:
     def start(self) -> None:
         """Ready a thread."""
         if self._device.type == "cpu":
-            torch.set_num_threads(1)  # of this thread alone
+            torch.set_num_threads(1)
             self._own.net = _sharing_weights(self._net)
 
     def see(self, batch: list[tuple[str, Read]]) -> Seen:
@@ -136,10 +136,11 @@ def _decoded(read: Read, side_px: int) -> Pixels | str:
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """The own threads of OpenCV and of numpy's products would only compete with ours."""
-    before = cv2.getNumThreads()
+    before = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
     try:
         with threadpool_limits(1, "blas"):
             yield
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])  # what one thread sets is where threads that start later begin

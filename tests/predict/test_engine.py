@@ -1,6 +1,7 @@
 """The engine keeps the order, looks no further ahead than it must, and gives what one pass in one thread gives."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import cv2
@@ -41,13 +42,16 @@ def test_order_problems_and_outputs_are_those_of_one_pass(bundle, monkeypatch):
     files = [(str(i), partial(bytes, png(one))) for i, one in enumerate(pictures)]
     files[7:7] = [("gone", missing)]
     files[20:20] = [(f"broken {i}", lambda: b"no image") for i in range(9)]  # whole batches of them
+    torch.set_num_threads(2)
     threads = torch.get_num_threads(), cv2.getNumThreads()
     seen = list(see(bundle, files))
     assert [name for one in seen for name in one.names] == [name for name, _ in files]
     wrong = {name: problem for one in seen for name, problem in zip(one.names, one.problems, strict=True) if problem}
     assert set(wrong) == {"gone", *(f"broken {i}" for i in range(9))}
     assert wrong["gone"].startswith("missing_file: ")
-    assert (torch.get_num_threads(), cv2.getNumThreads()) == threads  # others' arithmetic goes on as before
+    with ThreadPoolExecutor(1) as later:  # others' arithmetic goes on as before, in other threads too
+        assert later.submit(torch.get_num_threads).result() == threads[0]
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == threads
     wanted = outputs(bundle.net, REF, pictures)
     assert np.concatenate([one.logits for one in seen]) == pytest.approx(wanted.logits, abs=1e-4)
     assert np.concatenate([one.features for one in seen]) == pytest.approx(wanted.features, abs=1e-4)
