@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def options(command: ArgumentParser) -> None:
 
 def predict(arguments: Namespace) -> int:
     """An answer for every file; exit 3 where one of them cannot be read, when everything else is written."""
-    from tasks.contracts.progress import meter, say
+    from tasks.contracts.progress import meter
     from tasks.predict.answers import answers
     from tasks.predict.inputs import find_files, reading
     from tasks.predict.writing import require_ending
@@ -45,21 +45,16 @@ def predict(arguments: Namespace) -> int:
     if arguments.out:
         require_ending(arguments.out)
     bundle, model = _bundle(arguments)
-    if bundle.calibration is None:
-        if arguments.coverage is not None:
-            raise BadUsage(
-                f"{model} has no calibration, so --coverage cannot be kept; run `graft run` for one that has"
-            )
-        say(f"{model} is of an older graft and has no calibration: the likeliest class is named, however unsure")
-    elif bundle.calibration.record.limit is None:
-        say(f"{model} was made with too few images to tell what is unlike them: nothing is flagged")
+    _say_what_it_lacks(bundle, model, arguments.coverage)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a file name need not be text
     paths = find_files(arguments.images, sys.stdin)
     found = answers(bundle, reading(paths), arguments.coverage or _COVERAGE)
     counts: Counter[str] = Counter()
     first: Answer | None = None
-    with _written(arguments, bundle, model) as write, meter(len(paths), "predicting") as advance:
+    on_screen = not arguments.out and sys.stdout.isatty()  # where the lines themselves show how far it is
+    bar = nullcontext(lambda _units, _note: None) if on_screen else meter(len(paths), "predicting")
+    with _written(arguments, bundle, model) as write, bar as advance:
         for some in found:
             write(some)
             advance(len(some), "")
@@ -72,6 +67,20 @@ def predict(arguments: Namespace) -> int:
             f"{counts['not read']} of {len(paths)} files could not be read, the first: {first.path} ({first.problem})"
         )
     return 0
+
+
+def _say_what_it_lacks(bundle: "Bundle", model: str, coverage: float | None) -> None:
+    """Raises BadUsage where a coverage is asked for that the model cannot keep at all."""
+    from tasks.contracts.progress import say
+
+    if bundle.calibration is None:
+        if coverage is not None:
+            raise BadUsage(
+                f"{model} has no calibration, so --coverage cannot be kept; run `graft run` for one that has"
+            )
+        say(f"{model} is of an older graft and has no calibration: the likeliest class is named, however unsure")
+    elif bundle.calibration.record.limit is None:
+        say(f"{model} was made with too few images to tell what is unlike them: nothing is flagged")
 
 
 def _bundle(arguments: Namespace) -> "tuple[Bundle, str]":
