@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import audits, commands, models
+from flows import audits, commands, models, predicting
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
@@ -105,9 +105,7 @@ def parser() -> Parser:
 
     models.declare(add("models", help="registered versions and the champion"))
 
-    predict = add("predict", help="labels with probabilities, by the champion")
-    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    _json(predict).set_defaults(command=commands.predict)
+    predicting.options(_json(add("predict", help="a class for each image and how sure it is, or why none is named")))
     return top
 
 

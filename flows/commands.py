@@ -174,32 +174,6 @@ def pretrain(arguments: Namespace) -> int:
     return _print(f"{in_full(found)}\nto try it: `graft run --set 'select.candidates=[local/{place.name}]'`")
 
 
-def predict(arguments: Namespace) -> int:
-    """Labels for image files; exit 3 where one of them cannot be read."""
-    from tasks.contracts.errors import BadData
-    from tasks.predict.predict import predict_files
-    from tasks.register.bundle import load_bundle
-    from tasks.register.registry import find_version
-    from tasks.register.saved import bundle_of
-
-    ws = find_workspace(arguments.workspace)
-    version = find_version(ws)
-    found = predict_files(load_bundle(bundle_of(ws, version)), arguments.images)
-    if arguments.json:
-        _dump([{**asdict(one), "model": version.name} for one in found])
-    else:
-        for one in found:
-            likeliest = list(one.probabilities.items())[:3]
-            said = ", ".join(f"{label} {probability:.1%}" for label, probability in likeliest)
-            _print(one_line(f"{one.path}: {said or one.problem}"))
-    bad = [one for one in found if one.problem]
-    if bad:
-        raise BadData(
-            f"{len(bad)} of {len(found)} files could not be read, the first: {bad[0].path} ({bad[0].problem})"
-        )
-    return 0
-
-
 def ready(arguments: Namespace) -> Workspace:
     """The workspace, found valid as a whole before anything runs."""
     from flows.workspaces import require_current

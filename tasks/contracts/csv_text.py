@@ -19,9 +19,13 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table as CSV with Unix line ends; None is an empty cell."""
+    return csv_lines([columns]) + csv_lines(rows)
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as lines of such a table: of one that is written in pieces, the first of which are the columns' names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([csv_safe(name) for name in columns])
     writer.writerows([csv_safe(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
 

@@ -164,6 +164,20 @@ class EvaluationReport:
 
 
 @dataclass(frozen=True)
+class CalibrationRecord:
+    """`calibration.json`: what was fitted on images that the network did not learn from, and on how many."""
+
+    temperature: float  # logits are divided by it
+    val_images: int  # that the temperature is from
+    held_back: int  # of val and promotion: the sets' scores and the limit are from these
+    references: int  # training images that others are compared with
+    false_flags: float  # at most this share of images like those of training lies beyond the limit
+    limit: float | None  # distance from the nearest reference; None: too few held-back images for one
+    report: str = "calibration"
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
 class BundleRecord:
     """`bundle.json`: what a registered model is, what it expects and where it comes from."""
 

@@ -36,8 +36,8 @@ class Workspace:
     augmentation = At("models/augmentation.json")
     candidate = At("models/candidate")
     scratch = At("models/scratch")
+    calibration = At("models/calibration")
     bundle = At("models/bundle")
-    calibration = At("models/calibration")  # where a stage made one: temperature, thresholds
     backbones = At("models/backbones")
 
     reports = At("reports")

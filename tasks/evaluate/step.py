@@ -15,6 +15,7 @@ from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.records import read_json
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
+from tasks.evaluate.calibrating import calibration_section
 from tasks.evaluate.evaluation import HeldOut, Metrics, evaluate, flat, select_test
 from tasks.evaluate.inherited import Images, inherited_bias
 from tasks.evaluate.metrics import Floats
@@ -24,14 +25,14 @@ from tasks.evaluate.plots import confusion_csv, history_csv
 from tasks.train.model import UNMITIGATED
 from tasks.train.predictor import predict_folder
 
-VERSION = 2
-_OUTCOMES, _MITIGATION = 1, 2  # streams of randomness below the seed
+VERSION = 3
+_OUTCOMES, _MITIGATION, _CALIBRATION = 1, 2, 7  # streams of randomness below the seed
 
 
 def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     """Score `models/candidate` and `models/scratch` on the kept test images.
 
-    Writes `reports/evaluation.json`, `reports/metrics.json` and `reports/plots/`.
+    Writes `models/calibration/`, `reports/evaluation.json`, `reports/metrics.json` and `reports/plots/`.
     Raises BrokenArtifact where a model or a table is missing or broken, BadData on a class that the model lacks,
     BadUsage on an attribute that is not there.
     """
@@ -48,6 +49,9 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     train = Images(usable(checked, "train"), prepared)
     brought, more = inherited_bias(ws, backbone_ref(model["backbone"]), train, params, seed)
     report = replace(report, sections=(*sections, brought), findings=(*report.findings, *found, *more))
+    rng = np.random.default_rng([seed, _CALIBRATION])
+    trusted = calibration_section(ws, split, (checked, prepared), report.candidate, (rng, params.resamples))
+    report = replace(report, sections=(*report.sections, trusted))
     if (ws.candidate / UNMITIGATED).is_dir():
         trial = _trial(ws, (train.rows, split), pixels, params.resamples, seed)
         section, findings = compared(trial, read_json(ws.bias)["mitigations"])

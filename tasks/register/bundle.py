@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.backbone.network import TransferNet
+from tasks.calibrate.calibration import Calibration, load_calibration
 from tasks.contracts.errors import BrokenArtifact, one_line
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.model_records import BundleRecord
@@ -29,10 +30,14 @@ REPORTS, CALIBRATION = "reports", "calibration"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory: the network in evaluation mode and `bundle.json` as plain data."""
+    """A bundle in memory: the network in evaluation mode, `bundle.json` as plain data, and the calibration.
+
+    An older graft made bundles without a calibration.
+    """
 
     net: TransferNet
     record: dict[str, Any]
+    calibration: Calibration | None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -74,7 +79,8 @@ def load_bundle(folder: Path) -> Bundle:
     check_header(folder / WEIGHTS)
     net = load_net(folder / WEIGHTS, model)
     check_golden(folder / GOLDEN, net, model, int(record["preprocessing"]["prepared_px"]))
-    return Bundle(net, record)
+    calibration = load_calibration(folder / CALIBRATION) if (folder / CALIBRATION).is_dir() else None
+    return Bundle(net, record, calibration)
 
 
 def _record(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""Class probabilities of prepared pixels, from a network in memory or in a folder."""
+"""What a trained network gives of prepared pixels: logits and features, or class probabilities."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.backbone.features import best_device
 from tasks.backbone.network import TransferNet, memory_format, to_input
+from tasks.backbone.rows import PixelSource
 from tasks.backbone.threads import fitting_threads
 from tasks.backbone.weights import backbone_ref
 from tasks.contracts.model_records import BackboneRef
@@ -27,16 +30,55 @@ def predict_folder(folder: Path, pixels: Pixels) -> NDArray[np.float32]:
     return predict(net, backbone_ref(record["backbone"]), pixels)
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Outputs:
+    """What a network gives of n images, float32: `logits` (n, classes) and `features` (n, width), the head's input."""
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+def outputs(net: TransferNet, backbone: BackboneRef, pixels: PixelSource) -> Outputs:
+    """Logits and features of prepared `pixels` (n, side, side, 3), by one pass; full precision throughout."""
+    found = Outputs(
+        np.empty((len(pixels), net.classes), np.float32), np.empty((len(pixels), net.backbone.features), np.float32)
+    )
+    for batch, logits, features in _passed(net, backbone, pixels):
+        found.logits[batch], found.features[batch] = logits, features
+    return found
+
+
 def predict(net: TransferNet, backbone: BackboneRef, pixels: Pixels) -> NDArray[np.float32]:
     """Probabilities (n, classes), float32, of prepared `pixels` (n, side, side, 3); full precision throughout."""
-    device = best_device()
-    net.to(device).to(memory_format=memory_format(device)).eval()
     found = np.empty((len(pixels), net.classes), np.float32)
+    for batch, logits, _ in _passed(net, backbone, pixels):
+        found[batch] = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+    return found
+
+
+@torch.inference_mode()
+def forward(
+    net: TransferNet, backbone: BackboneRef, pixels: Pixels, device: torch.device
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits (n, classes) and features (n, width) of one batch, by a network that is placed on `device`."""
+    batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    features = net.backbone(to_input(batch, backbone.input_px, backbone.mean, backbone.std))
+    return net.head(features).float().cpu().numpy(), features.float().cpu().numpy()
+
+
+def place(net: TransferNet, device: torch.device) -> None:
+    """Make `net` ready to predict on `device`, in evaluation mode."""
+    net.to(device).to(memory_format=memory_format(device)).eval()
+
+
+def _passed(
+    net: TransferNet, backbone: BackboneRef, pixels: PixelSource
+) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.float32]]]:
+    """Where each batch stands among `pixels`, its logits and its features."""
+    device = best_device()
+    place(net, device)
     starts = range(0, len(pixels), BATCH)
     with fitting_threads(net, (BATCH, 3, backbone.input_px, backbone.input_px)):
         for start in progress(starts, len(starts), "predicting", "batches"):
-            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH])).to(device)
-            logits = net(to_input(batch, backbone.input_px, backbone.mean, backbone.std))
-            found[start : start + BATCH] = torch.softmax(logits.float(), dim=1).cpu().numpy()
-    return found
+            batch = slice(start, start + BATCH)
+            yield batch, *forward(net, backbone, pixels[batch], device)

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.augment.policy import describe, make_policy
 from tasks.bias.mitigation import Shortcut, against_shortcuts
+from tasks.calibrate.calibration import load_calibration
 from tasks.contracts.files import write_record, write_table
 from tasks.contracts.model_records import SelectionReport
 from tasks.contracts.params import AugmentParams, EvaluateParams, FineTuningParams, TrainParams
@@ -80,3 +81,20 @@ def test_where_nothing_was_done_nothing_is_compared(ws: Workspace) -> None:
     train.run(ws, QUICK, seed=0)
     step.run(ws, EvaluateParams(resamples=100), seed=0)
     assert "mitigation" not in [one["name"] for one in read_json(ws.evaluation)["sections"]]
+
+
+def test_the_calibration_is_written_and_reported(ws: Workspace) -> None:
+    act(ws)
+    train.run(ws, QUICK, seed=0)
+    step.run(ws, EvaluateParams(resamples=100), seed=0)
+    calibration = load_calibration(ws.calibration)
+    assert (calibration.record.val_images, calibration.record.held_back, calibration.record.references) == (9, 9, 27)
+    assert calibration.record.limit is None  # 5 % of 9 images cannot be told
+    first = {path.name: path.read_bytes() for path in ws.calibration.iterdir()}
+    (section,) = [one for one in read_json(ws.evaluation)["sections"] if one["name"] == "calibration"]
+    found = {one["name"]: one for one in section["statistics"]}
+    assert found["temperature"]["value"] == calibration.record.temperature
+    assert found["sets for 90% of images: hold the right class"]["n"] == 36
+    assert found["flagged as unlike the training images"]["status"] == "too_small"
+    step.run(ws, EvaluateParams(resamples=100), seed=0)
+    assert {path.name: path.read_bytes() for path in ws.calibration.iterdir()} == first

@@ -256,31 +256,6 @@ def test_init_with_bad_data_makes_nothing(capsys, tmp_path, data):
     assert not (tmp_path / "ws").exists()
 
 
-def test_predict_names_the_class_and_the_champion(capsys, finished, tmp_path):
-    rng = np.random.default_rng(5)
-    paths = [tmp_path / f"{label}.png" for label in CLASSES]
-    for path, label in zip(paths, CLASSES, strict=True):
-        Image.fromarray(draw(label, rng)).save(path)
-    assert main(["--workspace", str(finished.root), "predict", "--json", *map(str, paths)]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [one["path"] for one in found] == [str(path) for path in paths]
-    for one in found:
-        assert one["model"] == "model@1"
-        assert set(one["probabilities"]) == set(CLASSES)
-        assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-        assert one["label"] == max(one["probabilities"], key=one["probabilities"].get)
-
-
-def test_predict_goes_on_after_a_broken_file_and_says_which(capsys, finished, tmp_path):
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    Image.fromarray(draw("stripes", np.random.default_rng(5))).save(good)
-    bad.write_bytes(b"no image")
-    assert main(["--workspace", str(finished.root), "predict", str(bad), str(good)]) == 3
-    shown = capsys.readouterr()
-    assert "bad.png" in shown.err
-    assert "good.png: " in shown.out
-
-
 def test_a_broken_local_weights_file(capsys, workspace):
     (workspace.root / "models" / "own.safetensors").write_bytes(b"not weights")
     setting = "select.candidates=[{network: resnet18, weights: models/own.safetensors}]"

@@ -1,0 +1,76 @@
+"""A calibration from a trained network and the images that it did not learn from.
+
+Val gives the temperature; val and promotion together give the scores of the sets and the limit of what is familiar.
+Val chose the epoch, so it may flatter the network: by how much is measured in docs/predicting.md, and it is less than
+what twice as few images would cost. Promotion decides by right and wrong alone, which nothing here changes. Test
+images only report.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tasks.backbone.features import Rows
+from tasks.backbone.network import TransferNet
+from tasks.calibrate.calibration import FALSE_FLAGS, Calibration
+from tasks.calibrate.conformal import quantile, scores_of
+from tasks.calibrate.looks import looks_of
+from tasks.calibrate.temperature import Ints, fit_temperature, probabilities
+from tasks.calibrate.unlike import MOST_REFERENCES, Floats32, familiar
+from tasks.contracts.errors import BadData
+from tasks.contracts.model_records import BackboneRef, CalibrationRecord
+from tasks.contracts.prepared import Pixels
+from tasks.contracts.samples import usable
+from tasks.train.predictor import outputs
+
+MOST_HELD_BACK = 10_000  # of each split, the first by content hash: a drawing that nobody chose
+_LOOKED_AT = 256  # images at once
+_STRANGE = 1.0  # the score of a right class that the model does not know
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a network gives of n images, and how they look: float32, (n, ...)."""
+
+    logits: Floats32
+    features: Floats32
+    looks: Floats32
+
+
+def calibrate(
+    net: TransferNet, backbone: BackboneRef, classes: tuple[str, ...], checked: pd.DataFrame, prepared: Pixels
+) -> Calibration:
+    """The calibration of `net`; `checked` has a column `pixels`, rows of `prepared`.
+
+    Raises BadData where val is empty.
+    """
+    train = usable(checked, "train").head(MOST_REFERENCES)
+    val, promotion = (usable(checked, split).head(MOST_HELD_BACK) for split in ("val", "promotion"))
+    if val.empty:
+        raise BadData("no usable image is in the val split; add images or change quality.splits in params.yaml")
+    rows = pd.concat([val, promotion], ignore_index=True)
+    seen, held_back = (given_of(net, backbone, prepared, one) for one in (train, rows))
+    targets = indices(rows["label"], classes)
+    temperature = fit_temperature(held_back.logits[: len(val)].astype(np.float64), targets[: len(val)])
+    found = probabilities(held_back.logits, temperature)
+    scores = np.where(targets >= 0, scores_of(found, targets), _STRANGE).astype(np.float32)
+    near = familiar(seen.features, seen.looks)
+    limit = quantile(near.distances(held_back.features, held_back.looks), 1 - FALSE_FLAGS)
+    record = CalibrationRecord(temperature, len(val), len(rows), len(train), FALSE_FLAGS, limit)
+    return Calibration(record, scores, near)
+
+
+def indices(labels: pd.Series, classes: tuple[str, ...]) -> Ints:
+    """The index of each label among `classes`, -1 where the model does not know it (training refuses that of val)."""
+    index = {label: i for i, label in enumerate(classes)}
+    return np.array([index.get(label, -1) for label in labels], np.int64)
+
+
+def given_of(net: TransferNet, backbone: BackboneRef, prepared: Pixels, rows: pd.DataFrame) -> Given:
+    """What `net` gives of the images of `rows`."""
+    pixels = Rows(prepared, rows["pixels"].to_numpy(np.int64))
+    made = outputs(net, backbone, pixels)
+    starts = range(0, len(pixels), _LOOKED_AT)
+    looks = [looks_of(pixels[slice(start, start + _LOOKED_AT)]) for start in starts]
+    return Given(made.logits, made.features, np.concatenate(looks))
