@@ -34,12 +34,12 @@ _MOST_CONDITIONS, _MOST_CLASSES = 150, 50
 _ALIKE = 0.5  # of the images of two slices together, that are in both: the second is not told
 _AT_ONCE = 256
 _ROUNDING = 1e-4  # equal excesses must compare as equal, however they were summed
-_MEASURES = {  # what a person calls it -> the column of the checked table
-    "brightness": "luminance_median",
-    "contrast": "contrast",
-    "sharpness": "sharpness",
-    "colour": "colour",
-    "JPEG quality": "jpeg_quality",
+_MEASURES = {  # what a person calls it, unlike any metadata column -> the column of the checked table, and its digits
+    "picture's brightness": ("luminance_median", 3),
+    "picture's contrast": ("contrast", 3),
+    "picture's sharpness": ("sharpness", 3),
+    "picture's colour": ("colour", 3),
+    "picture's JPEG quality": ("jpeg_quality", 0),
 }
 
 Bools = NDArray[np.bool_]
@@ -90,10 +90,14 @@ def slices(
 
 def measures_of(rows: pd.DataFrame) -> pd.DataFrame:
     """The measures of each picture that may matter to a model, as columns."""
-    table = {name: rows[column].astype("float64") for name, column in _MEASURES.items() if column in rows}
+    table = {
+        name: rows[column].astype("float64").round(digits)
+        for name, (column, digits) in _MEASURES.items()
+        if column in rows
+    }
     if {"width", "height"} <= set(rows.columns):
         size = np.sqrt(rows["width"].astype("float64") * rows["height"].astype("float64"))
-        table = {"image size in px": pd.Series(size.round(), index=rows.index), **table}
+        table = {"picture's size in px": pd.Series(size.round(), index=rows.index), **table}
     return pd.DataFrame(table, index=rows.index)
 
 
