@@ -159,7 +159,7 @@ class Corruption:
     scratch_clean: Statistic
     candidate: tuple[Statistic, ...]
     scratch: tuple[Statistic, ...]
-    candidate_loss: Statistic  # the share of the clean accuracy that is lost, the mean over the severities
+    candidate_loss: Statistic  # the share of its clean accuracy that the model loses, the mean over the severities
     scratch_loss: Statistic
 
 

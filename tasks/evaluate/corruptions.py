@@ -127,7 +127,8 @@ def _brightness(image: Floats, strength: Strength, rng: np.random.Generator) -> 
 
 def _contrast(image: Floats, strength: Strength, rng: np.random.Generator) -> Floats:  # noqa: ARG001
     mean = image.mean(axis=(0, 1), keepdims=True)
-    return (image - mean) * np.float32(strength["kept"]) + mean
+    found: Floats = (image - mean) * np.float32(strength["kept"]) + mean
+    return found
 
 
 def _pixelate(image: Floats, strength: Strength, rng: np.random.Generator) -> Floats:  # noqa: ARG001
@@ -139,7 +140,7 @@ def _pixelate(image: Floats, strength: Strength, rng: np.random.Generator) -> Fl
 
 def _jpeg(image: Floats, strength: Strength, rng: np.random.Generator) -> Floats:  # noqa: ARG001
     packed = compressed(np.rint(image * 255).astype(np.uint8), round(strength["quality"]))
-    return packed.astype(np.float32) / 255
+    return np.asarray(packed / np.float32(255), np.float32)
 
 
 def _filtered(image: Floats, kernel: Floats) -> Floats:

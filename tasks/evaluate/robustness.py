@@ -104,7 +104,7 @@ def _losses(
     of: str, subject: Subject, seen: Sequence[_Seen], rng: np.random.Generator, resamples: int
 ) -> tuple[Statistic, Statistic, Statistic]:
     """Of the candidate, of the control, and the difference; resampled are images with all that was made of them."""
-    names = [f"{of}loss, {what}" for what in ("this model", "from scratch", "difference")]
+    names = [f"{of}accuracy lost, {what}" for what in ("this model", "from scratch", "difference")]
     n = len(subject.targets)
     hits, clean = np.zeros((2, n)), np.zeros((2, n))
     for one in seen:
@@ -113,8 +113,8 @@ def _losses(
             np.add.at(clean[model], one.places, len(SEVERITIES) * subject.clean[model][one.places])
     used = np.unique(np.concatenate([one.places for one in seen]))
     samples = Samples(len(used), 1, resamples, int(rng.integers(2**63)))
-    how = f"mean over {len(SEVERITIES)} severities"
-    how = f"{how} of {len(seen)} corruptions; {samples.estimator('percentile')}" if len(seen) > 1 else how
+    what = f" of {len(seen)} corruptions" if len(seen) > 1 else ""
+    how = f"share of the clean, mean of {len(SEVERITIES)} severities{what}; {samples.estimator('percentile')}"
     if not clean.sum(axis=1).all():
         why = "not measured: a model gets none of these images right when they are clean"
         return tuple(not_measured(name, why, len(used)) for name in names)  # type: ignore[return-value]

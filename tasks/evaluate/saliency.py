@@ -69,8 +69,8 @@ def place_of(net: TransferNet) -> Stage:
 def _maps(given: Tensor, stage: Stage) -> Tensor:
     """The sum over channels as squares: of NCHW or NHWC maps, or of tokens behind none, one or several others."""
     if given.dim() == 4:
-        last = given.shape[1] == given.shape[2] and given.shape[3] == stage.channels
-        return given.sum(dim=3 if last else 1)
+        first = given.shape[1] == stage.channels and given.shape[2] == given.shape[3]
+        return given.sum(dim=1 if first else 3)
     tokens = given.sum(dim=2)
     side = int(tokens.shape[1] ** 0.5)
     return tokens[:, tokens.shape[1] - side * side :].reshape(-1, side, side)
