@@ -47,7 +47,8 @@ def best_baseline(split: HeldOut, checked: pd.DataFrame, prepared: Pixels) -> Ba
     """
     if split.majority is None:
         return None
-    train, val = _learned(usable(checked, "train"), split.classes), usable(checked, "val").iloc[:MOST_IMAGES]
+    images = checked[checked["pixels"] >= 0]
+    train, val = _learned(usable(images, "train"), split.classes), usable(images, "val").iloc[:MOST_IMAGES]
     named = split.classes[split.majority]
     always = Baseline("nothing, always the most frequent class", np.full(len(split.rows), split.majority))
     if train["label"].nunique() < 2 or not len(val) or not len(split.rows):

@@ -24,6 +24,7 @@ QUESTION = (
     "accuracy on the clean images that is lost, the mean over all corruptions and severities."
 )
 _MILD = 2  # the severities that a picture in use may well have
+_AT_ONCE = 200  # images, times five severities
 
 Bools = NDArray[np.bool_]
 Seed = tuple[int, ...]
@@ -87,17 +88,24 @@ def _section(found: Robustness) -> Section:
 
 
 def _look(subject: Subject, name: str, places: Ints, seed: Seed) -> _Seen:
-    number, shape = list(KINDS).index(name), (len(SEVERITIES), len(places))
-    if not len(places):
-        return _Seen(name, places, (np.zeros(shape, bool), np.zeros(shape, bool)))
-    pixels = np.asarray(subject.pixels[places])
-    seeds = [(*seed, number, int(key)) for key in subject.keys[places]]
+    """Some images at a time, so that memory does not grow with their number."""
+    pieces = [places[at : at + _AT_ONCE] for at in range(0, len(places), _AT_ONCE)]
+    seen = [_right(subject, name, piece, seed) for piece in pieces]
+    nothing = np.zeros((len(SEVERITIES), 0), bool)
+    candidate, scratch = (np.concatenate([nothing, *(pair[model] for pair in seen)], axis=1) for model in range(2))
+    return _Seen(name, places, (candidate, scratch))
+
+
+def _right(subject: Subject, name: str, places: Ints, seed: Seed) -> tuple[Bools, Bools]:
+    """Whether each model is right at each severity: (severities, images) each."""
+    pixels, shape = np.asarray(subject.pixels[places]), (len(SEVERITIES), len(places))
+    seeds = [(*seed, list(KINDS).index(name), int(key)) for key in subject.keys[places]]
     views = np.concatenate([corrupt(pixels, name, severity, seeds) for severity in SEVERITIES])
     candidate, scratch = (
         model(views).argmax(axis=1).reshape(shape) == subject.targets[places]
         for model in (subject.candidate, subject.scratch)
     )
-    return _Seen(name, places, (candidate, scratch))
+    return candidate, scratch
 
 
 def _losses(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.contracts.records import to_json
+from tasks.evaluate import robustness as module
 from tasks.evaluate.corruptions import KINDS, SEVERITIES
 from tasks.evaluate.robustness import Subject, robustness
 from tests.conftest import CLASSES, draw
@@ -68,6 +69,12 @@ def test_more_images_than_there_are_means_all_and_equal_seeds_give_equal_bytes()
     assert "36 of 36 test images" in found.sample
     again, same, _ = looked_at(brittle, blind, each=5000)
     assert (to_json(found), section) == (to_json(again), same)
+
+
+def test_how_many_images_go_at_a_time_changes_nothing(monkeypatch):
+    whole = looked_at(brittle, blind, each=5)
+    monkeypatch.setattr(module, "_AT_ONCE", 2)
+    assert looked_at(brittle, blind, each=5) == whole
 
 
 def test_a_model_that_is_never_right_has_no_loss():
