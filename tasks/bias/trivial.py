@@ -90,13 +90,18 @@ def trivial_model(sees: str, train: Split, val: Split) -> Score:
         right_within = _right_when_held_out(train, folds)
         inside = _rate(within, int(right_within.sum()), train, estimator)
     if len(val.labels):
-        right_across = _right(_fitted(train.inputs, train.labels), val.inputs, val.labels)
+        right_across = _right(fitted(train.inputs, train.labels), val.inputs, val.labels)
         outside = _rate(across, int(right_across.sum()), val, "ridge classifier, Wilson")
     shared = np.intersect1d(train.labels, val.labels)
     if not (len(right_within) and len(right_across) and len(shared)):
         return Score(sees, inside, outside, *majorities)
     balanced = (_balanced(within, right_within, train, shared), _balanced(across, right_across, val, shared))
     return Score(sees, inside, outside, *majorities, balanced)
+
+
+def fitted(inputs: Floats, labels: Texts) -> Pipeline:
+    """The ridge classifier of every trivial model, on standardised inputs (n, d)."""
+    return make_pipeline(StandardScaler(), RidgeClassifier(alpha=_SHRINKAGE)).fit(inputs, labels)
 
 
 def thumbnails(pixels: Pixels, rows: Sequence[int]) -> Floats:
@@ -132,13 +137,9 @@ def _right_when_held_out(train: Split, folds: int) -> Bools:
     right = np.zeros(len(train.labels), bool)
     for fit, held in GroupKFold(folds).split(train.inputs, train.labels, train.groups):
         if len(np.unique(train.labels[fit])) > 1:
-            model = _fitted(train.inputs[fit], train.labels[fit])
+            model = fitted(train.inputs[fit], train.labels[fit])
             right[held] = _right(model, train.inputs[held], train.labels[held])
     return right
-
-
-def _fitted(inputs: Floats, labels: Texts) -> Pipeline:
-    return make_pipeline(StandardScaler(), RidgeClassifier(alpha=_SHRINKAGE)).fit(inputs, labels)
 
 
 def _right(model: Pipeline, inputs: Floats, labels: Texts) -> Bools:

@@ -109,6 +109,7 @@ class ClassScore:
     precision: float | None
     recall: Statistic
     f1: float | None
+    auroc: Statistic | None = None  # of its probability, against the images of all other classes
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class Scores:
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     calibration: tuple[CalibrationBin, ...]
+    balanced_accuracy: Statistic | None = None  # mean recall of the classes
+    auroc: Statistic | None = None  # mean of the classes', one against the rest
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,32 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Corruption:
+    """Accuracy on the same test images under one corruption, clean and at each severity from 1 on."""
+
+    name: str
+    family: str  # noise, blur, weather or digital
+    candidate_clean: Statistic
+    scratch_clean: Statistic
+    candidate: tuple[Statistic, ...]
+    scratch: tuple[Statistic, ...]
+    candidate_loss: Statistic  # the share of its clean accuracy that the model loses, the mean over the severities
+    scratch_loss: Statistic
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """How both models do on corrupted images; a loss is the share of the clean accuracy that is lost, on average."""
+
+    images_each: int  # test images for each corruption
+    sample: str  # the rule by which they were chosen
+    candidate_loss: Statistic
+    scratch_loss: Statistic
+    loss_difference: Statistic  # the candidate's minus the control's: below 0 where transfer made it sturdier
+    corruptions: tuple[Corruption, ...]
+
+
+@dataclass(frozen=True)
 class EvaluationReport:
     """The candidate and its control on the test split, and their paired difference in accuracy."""
 
@@ -157,7 +186,10 @@ class EvaluationReport:
     difference: Statistic
     mistakes: tuple[Mistake, ...]
     findings: tuple[Finding, ...]
-    sections: tuple[Section, ...] = ()  # outcomes by group, and what acting on a bias did
+    sections: tuple[Section, ...] = ()  # outcomes by group, worst slices, and what acting on a bias did
+    trivial: Statistic | None = None  # accuracy of the best model that cannot see the subject
+    trivial_difference: Statistic | None = None  # the candidate's accuracy minus that one's, image by image
+    robustness: Robustness | None = None  # accuracy on corrupted test images
     split: str = "test"
     report: str = "evaluation"
     schema_version: int = SCHEMA_VERSION

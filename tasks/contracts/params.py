@@ -266,13 +266,14 @@ class TrainParams(Section):
 
 
 class EvaluateParams(Section):
-    """How intervals are made, and between whom outcomes are compared."""
+    """How intervals are made, between whom outcomes are compared, and how many images are corrupted."""
 
     resamples: int = Field(2000, ge=100, le=100_000)
     attributes: tuple[str, ...] = ()
     small_group: int = Field(5, ge=1)
     least_share: Share = 0.02
     reference_groups: dict[str, str] = {}
+    corrupted_images: int = Field(20, ge=0)
 
 
 class RegisterParams(Section):

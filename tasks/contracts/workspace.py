@@ -52,6 +52,7 @@ class Workspace:
     selection = At("reports/selection.json")
     evaluation = At("reports/evaluation.json")
     metrics = At("reports/metrics.json")
+    errors = At("reports/errors.jpg")
     plots = At("reports/plots")
     page = At("reports/index.html")
     audit_pages = At("reports/audit")

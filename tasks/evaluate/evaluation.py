@@ -1,17 +1,24 @@
 """The evaluation as a whole: which images, both models' scores, the comparison and the worst mistakes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from tasks.contracts.errors import BadData
-from tasks.contracts.model_records import EvaluationReport, Mistake
+from tasks.contracts.model_records import EvaluationReport, Mistake, Scores
 from tasks.contracts.records import Statistic
 from tasks.contracts.samples import usable
 from tasks.evaluate.comparison import accuracy_difference
-from tasks.evaluate.findings import collapse_findings, coverage_findings, gain_findings
+from tasks.evaluate.findings import (
+    collapse_findings,
+    coverage_findings,
+    gain_findings,
+    never_called_findings,
+    ranking_findings,
+)
 from tasks.evaluate.metrics import Floats, Ints, scores, wilson
+from tasks.evaluate.ranking import ranking
 
 WORST = 20
 
@@ -39,11 +46,17 @@ class Metrics:
     macro_f1: float | None
     log_loss: float | None
     calibration_error: float | None
+    balanced_accuracy: float | None
+    auroc: float | None
     scratch_accuracy: float | None
     majority_accuracy: float | None
     difference: float | None
     difference_low: float | None
     difference_high: float | None
+    trivial_accuracy: float | None
+    trivial_difference: float | None
+    corruption_loss: float | None
+    scratch_corruption_loss: float | None
     test_images: int
 
 
@@ -70,8 +83,8 @@ def select_test(checked: pd.DataFrame, classes: tuple[str, ...]) -> HeldOut:
 def evaluate(split: HeldOut, candidate: Floats, scratch: Floats, resamples: int, seed: int) -> EvaluationReport:
     """Score both models' probabilities, each (n, k) in the order of `split.rows`, and compare them image by image."""
     streams = np.random.default_rng(seed).spawn(3)
-    ours = scores(candidate, split.targets, split.classes, streams[0], resamples)
-    control = scores(scratch, split.targets, split.classes, streams[1], resamples)
+    ours = _scores(split, candidate, streams[0], resamples)
+    control = _scores(split, scratch, streams[1], resamples)
     right = tuple(_called(one) == split.targets for one in (candidate, scratch))
     difference = accuracy_difference(right[0], right[1], streams[2], resamples)
     return EvaluationReport(
@@ -85,6 +98,8 @@ def evaluate(split: HeldOut, candidate: Floats, scratch: Floats, resamples: int,
             *gain_findings(difference),
             *collapse_findings("candidate", ours, split.classes),
             *collapse_findings("scratch", control, split.classes),
+            *never_called_findings(ours, split.classes),
+            *ranking_findings(ours),
             *coverage_findings(ours),
         ),
     )
@@ -117,18 +132,35 @@ def flat(report: EvaluationReport) -> Metrics:
         macro_f1=ours.macro_f1.value,
         log_loss=ours.log_loss.value,
         calibration_error=ours.calibration_error.value,
+        balanced_accuracy=_value(ours.balanced_accuracy),
+        auroc=_value(ours.auroc),
         scratch_accuracy=report.scratch.accuracy.value,
         majority_accuracy=report.majority.value,
         difference=report.difference.value,
         difference_low=report.difference.low,
         difference_high=report.difference.high,
+        trivial_accuracy=_value(report.trivial),
+        trivial_difference=_value(report.trivial_difference),
+        corruption_loss=_value(report.robustness.candidate_loss) if report.robustness else None,
+        scratch_corruption_loss=_value(report.robustness.scratch_loss) if report.robustness else None,
         test_images=ours.accuracy.n,
     )
+
+
+def _scores(split: HeldOut, probabilities: Floats, rng: np.random.Generator, resamples: int) -> Scores:
+    found = scores(probabilities, split.targets, split.classes, rng, resamples)
+    ranked = ranking(probabilities, split.targets, rng, resamples)
+    per_class = (replace(one, auroc=auroc) for one, auroc in zip(found.per_class, ranked.per_class, strict=True))
+    return replace(found, per_class=tuple(per_class), balanced_accuracy=ranked.balanced_accuracy, auroc=ranked.auroc)
 
 
 def _called(probabilities: Floats) -> Ints:
     called: Ints = probabilities.argmax(axis=1).astype(np.int64)
     return called
+
+
+def _value(statistic: Statistic | None) -> float | None:
+    return None if statistic is None else statistic.value
 
 
 def _majority(split: HeldOut) -> Statistic:

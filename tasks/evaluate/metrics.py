@@ -50,7 +50,7 @@ def scores(
 def wilson(name: str, hits: int, n: int) -> Statistic:
     """The rate `hits / n` with its Wilson score interval; not measurable where n is 0."""
     if n == 0:
-        return _nothing(name, "Wilson")
+        return not_measured(name, "Wilson")
     rate, spread = hits / n, _Z * _Z / n
     middle = (rate + spread / 2) / (1 + spread)
     half = _Z * np.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
@@ -68,6 +68,19 @@ def percentiles(values: Floats) -> tuple[float, float]:
     """The ends of the percentile interval of a bootstrap."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
+
+
+def not_measured(name: str, estimator: str, n: int = 0) -> Statistic:
+    """A statistic that says that there is no number."""
+    return Statistic(name, None, n, status="not_measurable", estimator=estimator)
+
+
+def counts_of(keys: Ints, kinds: int, weights: Floats | None = None) -> Floats:
+    """For each row of `keys` (rows, n) with values below `kinds`: how often each occurs, shape (rows, kinds)."""
+    rows = len(keys)
+    flat = (keys + np.arange(rows)[:, None] * kinds).ravel()
+    total = np.bincount(flat, None if weights is None else weights.ravel(), minlength=rows * kinds)
+    return total.reshape(rows, kinds).astype(np.float64)
 
 
 def bin_of(confidence: Floats) -> Ints:
@@ -104,28 +117,16 @@ class Samples:
         return f"{kind} bootstrap over images, {self.resamples} resamples"
 
 
-def _nothing(name: str, estimator: str) -> Statistic:
-    return Statistic(name, None, 0, status="not_measurable", estimator=estimator)
-
-
-def _counts(keys: Ints, kinds: int, weights: Floats | None = None) -> Floats:
-    """For each row of `keys` (rows, n) with values below `kinds`: how often each occurs, shape (rows, kinds)."""
-    rows = len(keys)
-    flat = (keys + np.arange(rows)[:, None] * kinds).ravel()
-    total = np.bincount(flat, None if weights is None else weights.ravel(), minlength=rows * kinds)
-    return total.reshape(rows, kinds).astype(np.float64)
-
-
 def _macro_f1(targets: Ints, called: Ints, kinds: int, samples: Samples) -> Statistic:
     """The mean F1 of the classes that have images; the interval takes the classes that each sample has."""
     if not samples.n:
-        return _nothing("macro_f1", samples.estimator("percentile"))
+        return not_measured("macro_f1", samples.estimator("percentile"))
     hits = np.where(called == targets, targets, kinds)  # misses go to a column of their own, which is dropped
 
     def score(drawn: Ints) -> Floats:
-        actual = _counts(targets[drawn], kinds)
-        both = actual + _counts(called[drawn], kinds)
-        f1 = 2 * _counts(hits[drawn], kinds + 1)[:, :kinds] / np.maximum(both, 1)
+        actual = counts_of(targets[drawn], kinds)
+        both = actual + counts_of(called[drawn], kinds)
+        f1 = 2 * counts_of(hits[drawn], kinds + 1)[:, :kinds] / np.maximum(both, 1)
         present: Floats = np.where(actual > 0, f1, 0).sum(axis=1) / (actual > 0).sum(axis=1)
         return present
 
@@ -141,7 +142,7 @@ def _mean_loss(loss: Floats, samples: Samples) -> Statistic:
     """The mean negative log-likelihood in nats."""
     estimator = samples.estimator("percentile")
     if not samples.n:
-        return _nothing("log_loss", estimator)
+        return not_measured("log_loss", estimator)
     low, high = percentiles(samples.measure(lambda drawn: loss[drawn].mean(axis=1)))
     return Statistic("log_loss", float(loss.mean()), samples.n, low, high, estimator=estimator)
 
@@ -155,12 +156,12 @@ def calibration_error(bins: Ints, gaps: Floats, samples: Samples) -> Statistic:
     """
     estimator = f"{BINS} equal-width bins; {samples.estimator('bias-aware')}"
     if not samples.n:
-        return _nothing("calibration_error", estimator)
+        return not_measured("calibration_error", estimator)
 
-    ours = _counts(bins[None], BINS, gaps[None])
+    ours = counts_of(bins[None], BINS, gaps[None])
 
     def score(drawn: Ints) -> Floats:
-        theirs = _counts(bins[drawn], BINS, gaps[drawn])
+        theirs = counts_of(bins[drawn], BINS, gaps[drawn])
         both: Floats = np.abs(np.stack([theirs, theirs - ours])).sum(axis=2).T / samples.n
         return both
 

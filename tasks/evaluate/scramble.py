@@ -63,7 +63,11 @@ def _toned(image: Pixels, like: Pixels) -> Pixels:
 
 
 def _compressed(image: Pixels, rng: np.random.Generator) -> Pixels:
-    quality = int(rng.integers(*_QUALITIES, endpoint=True))
+    return compressed(image, int(rng.integers(*_QUALITIES, endpoint=True)))
+
+
+def compressed(image: Pixels, quality: int) -> Pixels:
+    """`image` (side, side, 3), RGB, as a JPEG of `quality` gives it back."""
     packed = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     unpacked = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(unpacked[..., ::-1])

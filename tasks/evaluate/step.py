@@ -1,6 +1,7 @@
 """Evaluate: the candidate and its control on the test split, which nothing before has looked at."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,29 +11,48 @@ import pandas as pd
 from tasks.backbone.weights import backbone_ref
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record, write_text
+from tasks.contracts.model_records import EvaluationReport
 from tasks.contracts.params import EvaluateParams
 from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.records import read_json
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
+from tasks.evaluate.baseline import against_baseline, best_baseline
 from tasks.evaluate.calibrating import calibration_section
+from tasks.evaluate.error_sheet import MOST_SHOWN, Shown, error_sheet
 from tasks.evaluate.evaluation import HeldOut, Metrics, evaluate, flat, select_test
 from tasks.evaluate.inherited import Images, inherited_bias
 from tasks.evaluate.metrics import Floats
 from tasks.evaluate.mitigation import Trial, compared
 from tasks.evaluate.outcomes import outcomes
 from tasks.evaluate.plots import confusion_csv, history_csv
-from tasks.train.model import UNMITIGATED
-from tasks.train.predictor import predict_folder
+from tasks.evaluate.robustness import Subject, robustness
+from tasks.evaluate.saliency import saliency
+from tasks.evaluate.slices import slices
+from tasks.train.model import UNMITIGATED, load_model
+from tasks.train.predictor import predict, predict_folder
 
 VERSION = 3
-_OUTCOMES, _MITIGATION, _CALIBRATION = 1, 2, 7  # streams of randomness below the seed
+# streams of randomness below the seed
+_OUTCOMES, _MITIGATION, _TRIVIAL, _SLICES, _CORRUPTED, _CALIBRATION = 1, 2, 3, 4, 5, 7
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """Both models' probabilities (n, k) of the test images, and their prepared pixels, in the order of `split`."""
+
+    ws: Workspace
+    split: HeldOut
+    pixels: Pixels
+    candidate: Floats
+    scratch: Floats
 
 
 def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     """Score `models/candidate` and `models/scratch` on the kept test images.
 
-    Writes `models/calibration/`, `reports/evaluation.json`, `reports/metrics.json` and `reports/plots/`.
+    Writes `models/calibration/`, `reports/evaluation.json`, `reports/metrics.json`, `reports/errors.jpg` and
+    `reports/plots/`.
     Raises BrokenArtifact where a model or a table is missing or broken, BadData on a class that the model lacks,
     BadUsage on an attribute that is not there.
     """
@@ -49,6 +69,10 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     train = Images(usable(checked, "train"), prepared)
     brought, more = inherited_bias(ws, backbone_ref(model["backbone"]), train, params, seed)
     report = replace(report, sections=(*sections, brought), findings=(*report.findings, *found, *more))
+    tested = _Tested(ws, split, pixels, candidate, scratch)
+    report = _against_trivial(report, tested, Images(checked, prepared), params, seed)
+    report = _sliced(report, tested, params, seed)
+    report = _corrupted(report, tested, params, seed)
     rng = np.random.default_rng([seed, _CALIBRATION])
     trusted = calibration_section(ws, split, (checked, prepared), report.candidate, (rng, params.resamples))
     report = replace(report, sections=(*report.sections, trusted))
@@ -56,6 +80,7 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
         trial = _trial(ws, (train.rows, split), pixels, params.resamples, seed)
         section, findings = compared(trial, read_json(ws.bias)["mitigations"])
         report = replace(report, sections=(*report.sections, section), findings=(*report.findings, *findings))
+    _draw_errors(report, tested)
     metrics = flat(report)
     with replacing(ws.plots) as folder:
         folder.mkdir()
@@ -64,6 +89,64 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     write_record(ws.metrics, metrics)
     write_record(ws.evaluation, report)
     return metrics
+
+
+def _against_trivial(
+    report: EvaluationReport, tested: _Tested, images: Images, params: EvaluateParams, seed: int
+) -> EvaluationReport:
+    """With the paired comparison with the best model that cannot see the subject."""
+    baseline = best_baseline(tested.split, images.rows, images.prepared)
+    rng = np.random.default_rng([seed, _TRIVIAL])
+    found = against_baseline(tested.split, tested.candidate, baseline, rng, params.resamples)
+    return replace(
+        report,
+        trivial=found.accuracy,
+        trivial_difference=found.difference,
+        findings=(*report.findings, *found.findings),
+    )
+
+
+def _sliced(report: EvaluationReport, tested: _Tested, params: EvaluateParams, seed: int) -> EvaluationReport:
+    """With the slices that the candidate does worst on, first."""
+    sections, findings = slices(tested.split, tested.candidate, params, np.random.default_rng([seed, _SLICES]))
+    return replace(report, sections=(*sections, *report.sections), findings=(*report.findings, *findings))
+
+
+def _corrupted(report: EvaluationReport, tested: _Tested, params: EvaluateParams, seed: int) -> EvaluationReport:
+    """With the accuracy of both models on corrupted images, where some are wanted and there are any."""
+    each, targets = params.corrupted_images, tested.split.targets
+    if not each or not len(targets):
+        return report
+    keys = np.array([int(sha256[:15], 16) for sha256 in tested.split.rows["sha256"]], np.int64)
+    candidate, scratch = (_predictor(folder) for folder in (tested.ws.candidate, tested.ws.scratch))
+    clean = tested.candidate.argmax(axis=1) == targets, tested.scratch.argmax(axis=1) == targets
+    subject = Subject(candidate, scratch, clean, tested.pixels, targets, keys)
+    found, section, findings = robustness(subject, each, (seed, _CORRUPTED), params.resamples)
+    return replace(
+        report, robustness=found, sections=(section, *report.sections), findings=(*report.findings, *findings)
+    )
+
+
+def _predictor(folder: Path) -> Callable[[Pixels], Floats]:
+    """The model in `folder`, loaded once for many calls."""
+    net, record = load_model(folder)
+    ref = backbone_ref(record["backbone"])
+    return lambda pixels: predict(net, ref, pixels).astype(np.float64)
+
+
+def _draw_errors(report: EvaluationReport, tested: _Tested) -> None:
+    """The most confident mistakes with what spoke for them, as a picture."""
+    split, told = tested.split, report.mistakes[:MOST_SHOWN]
+    place = {path: i for i, path in enumerate(split.rows["path"])}
+    at = np.array([place[one.path] for one in told], np.int64)
+    called = tested.candidate.argmax(axis=1)
+    shown: list[Shown] = []
+    if told:
+        net, record = load_model(tested.ws.candidate)
+        maps = saliency(net, backbone_ref(record["backbone"]), tested.pixels[at], called[at])
+        shown = [Shown(*one) for one in zip(told, tested.pixels[at], maps, strict=True)]
+    with replacing(tested.ws.errors) as part:
+        part.write_bytes(error_sheet(shown, int((called != split.targets).sum()), len(split.targets)))
 
 
 def _trial(ws: Workspace, images: tuple[pd.DataFrame, HeldOut], pixels: Pixels, resamples: int, seed: int) -> Trial:

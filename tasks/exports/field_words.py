@@ -141,6 +141,19 @@ FIELD_WORDS: dict[str, dict[str, str]] = {
         "predicted": "What it was called.",
         "confidence": "The probability given to that.",
     },
+    "Corruption": {
+        "name": "The corruption.",
+        "candidate_clean": "The model's accuracy on the same images as they are.",
+        "scratch_clean": "That of the same network from scratch.",
+        "candidate": "The model's accuracy at each severity, the least first.",
+        "scratch": "That of the same network from scratch.",
+        "scratch_loss": "The same share of the network from scratch.",
+    },
+    "Robustness": {
+        "candidate_loss": "Of the model, over all corruptions and severities.",
+        "scratch_loss": "Of the same network from scratch.",
+        "corruptions": "The accuracies under each corruption.",
+    },
     "EvaluationReport": _REPORT
     | {
         "classes": "The labels, in the order of the confusion tables.",

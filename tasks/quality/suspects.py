@@ -143,7 +143,7 @@ def _draw(sheet: Image.Image, at: tuple[int, int], one: Shown, font: Font) -> No
     parts = ((given, "label", one.like_given, _INK), (suggested, "rather", one.like_suggested, _RED))
     for label, what, pictures, ink in parts:
         draw.text((x, y), what, _FAINT, font)
-        draw.text((x + 44, y), _fitted(label, font, _TEXT_PX - 44), ink, font)
+        draw.text((x + 44, y), fitted(label, font, _TEXT_PX - 44), ink, font)
         for place, picture in enumerate(pictures[:_TYPICAL]):
             sheet.paste(_cell(picture, TYPICAL_PX - 8), (x + 44 + place * TYPICAL_PX, y + _LINE_PX))
         y += _LINE_PX + TYPICAL_PX - 4
@@ -156,9 +156,9 @@ def _cell(pixels: Pixels, side_px: int) -> Image.Image:
 
 def _labels(one: Shown, font: Font) -> tuple[str, str]:
     """Both labels as text that the font can draw: without their accents, unless that makes them look the same."""
-    plain = [_drawable(_without_accents(label), font) for label in (one.given, one.suggested)]
+    plain = [drawable(_without_accents(label), font) for label in (one.given, one.suggested)]
     given, suggested = (
-        plain if plain[0] != plain[1] else [_drawable(label, font) for label in (one.given, one.suggested)]
+        plain if plain[0] != plain[1] else [drawable(label, font) for label in (one.given, one.suggested)]
     )
     return given, suggested
 
@@ -167,13 +167,13 @@ def _without_accents(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
-def _drawable(text: str, font: Font) -> str:
+def drawable(text: str, font: Font) -> str:
     """`text` on one line; what the font has no sign for as code points."""
     missing = bytes(font.getmask("\uffff"))
     return "".join(c if c == " " or bytes(font.getmask(c)) != missing else f"\\u{ord(c):04x}" for c in one_line(text))
 
 
-def _fitted(text: str, font: Font, most_px: int) -> str:
+def fitted(text: str, font: Font, most_px: int) -> str:
     """`text` cut with an ellipsis where it is wider than `most_px`."""
     if font.getlength(text) <= most_px:
         return text

@@ -12,7 +12,7 @@ from tasks.register import provenance
 from tasks.register.bundle import write_bundle
 from tasks.train.model import RECORD
 
-VERSION = 2
+VERSION = 3
 
 
 def run(ws: Workspace, params: RegisterParams, seed: int) -> BundleRecord:  # noqa: ARG001

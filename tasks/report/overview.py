@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.report.charts import SHARE, Mark, axis_for, mark
+from tasks.report.charts import Axis, Mark, axis_for, mark
 from tasks.report.numbers import points, words
 from tasks.report.sources import Report, Sources
 
@@ -94,6 +94,9 @@ def accuracy_marks(sources: Sources) -> list[Mark]:
             mark("Same network from scratch", evaluation["scratch"]["accuracy"], note="test split"),
             mark("Always the most frequent class", evaluation["majority"], note="test split"),
         ]
+        if trivial := evaluation.get("trivial"):  # since results version 3 of evaluate
+            sees = trivial["name"].removeprefix("accuracy from ")
+            marks.append(mark("Best trivial model", trivial, note=f"test split; sees {sees}"))
     if sources.selection is not None:
         note = "cross-validated on train"
         best = sources.selection["candidates"][:1]
@@ -105,6 +108,13 @@ def accuracy_marks(sources: Sources) -> list[Mark]:
 def other_scores(evaluation: Report) -> list[tuple[str, str, tuple[Mark, ...]]]:
     """(title, what it means, marks of this model and of scratch) for the scores beside accuracy."""
     told = (
+        ("balanced_accuracy", "percent", "Balanced accuracy", "The mean over the classes of how many are recognised."),
+        (
+            "auroc",
+            "decimal",
+            "AUROC",
+            "How often an image of a class gets a higher probability of it than another image: chance 0.5, best 1.",
+        ),
         (
             "macro_f1",
             "percent",
@@ -114,12 +124,13 @@ def other_scores(evaluation: Report) -> list[tuple[str, str, tuple[Mark, ...]]]:
         ("calibration_error", "percent", "Calibration error", "How far stated confidence is off. Lower is better."),
         ("log_loss", "decimal", "Log loss (nats)", "Punishes confident mistakes. Lower is better."),
     )
-    return [(title, meaning, _pair(evaluation, key, unit)) for key, unit, title, meaning in told]
+    there = (one for one in told if evaluation["candidate"].get(one[0]))  # the first two since results version 3
+    return [(title, meaning, _pair(evaluation, key, unit)) for key, unit, title, meaning in there]
 
 
 def _pair(evaluation: Report, key: str, unit: str) -> tuple[Mark, ...]:
     ours, scratch = evaluation["candidate"][key], evaluation["scratch"][key]
-    axis = SHARE if key == "macro_f1" else axis_for([ours, scratch], unit)
+    axis = axis_for([ours, scratch], unit) if key in ("calibration_error", "log_loss") else Axis(0.0, 1.0, unit)
     return (mark("This model", ours, axis, tone="accent"), mark("From scratch", scratch, axis))
 
 

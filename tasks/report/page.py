@@ -15,6 +15,7 @@ from tasks.report import answers, data, numbers, overview, results
 from tasks.report.changes import changes, label_rows
 from tasks.report.charts import SHARE, STRENGTH, mark
 from tasks.report.sources import Sources, read_sources
+from tasks.report.sturdiness import sturdiness
 from tasks.report.tuned import tuned
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -109,5 +110,6 @@ def _evaluation_views(sources: Sources, evaluation: dict[str, Any]) -> dict[str,
         "heat": results.heat_table(evaluation),
         "confused": results.most_confused(evaluation),
         "reliability": results.reliability(evaluation),
+        "sturdiness": sturdiness(evaluation),
         "errors": results.worst_errors(evaluation, sources.thumbnails),
     }

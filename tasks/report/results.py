@@ -22,6 +22,7 @@ class ClassResult:
     recall: Mark
     precision: float | None
     f1: float | None
+    auroc: Report | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ def class_results(evaluation: Report) -> tuple[list[ClassResult], int]:
     """Each class, weakest recall first (unmeasured last), at most MOST_CLASSES; and how many more there are."""
     ranked = sorted(evaluation["candidate"]["per_class"], key=_weakest_first)
     rows = [
-        ClassResult(one["label"], one["n"], mark(one["label"], one["recall"]), one["precision"], one["f1"])
+        ClassResult(
+            one["label"], one["n"], mark(one["label"], one["recall"]), one["precision"], one["f1"], one.get("auroc")
+        )
         for one in ranked[:MOST_CLASSES]
     ]
     return rows, max(0, len(ranked) - MOST_CLASSES)

@@ -36,6 +36,7 @@ class Sources:
     suspect_sheet: str | None
     thumbnails: Thumbnails
     contact_sheet: str | None
+    error_sheet: str | None
     outdated: tuple[str, ...]
 
 
@@ -59,6 +60,7 @@ def read_sources(ws: Workspace) -> Sources:
         suspect_sheet=embed_picture(ws.suspects, "quality") if ws.suspects.exists() else None,
         thumbnails=thumbnails_of(ws, checked),
         contact_sheet=embed_picture(ws.contact_sheet, "augment") if ws.contact_sheet.exists() else None,
+        error_sheet=embed_picture(ws.errors, "evaluate") if ws.errors.exists() else None,
         outdated=_outdated(ws, bundle) if bundle is not None else (),
     )
 

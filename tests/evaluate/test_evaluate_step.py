@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tasks.augment.policy import describe, make_policy
 from tasks.bias.mitigation import Shortcut, against_shortcuts
@@ -61,7 +62,7 @@ def test_what_was_done_is_measured_before_and_after(ws: Workspace) -> None:
     site = Mitigation("association", "site", "reweighing", ())
     act(ws, *against_shortcuts([Shortcut("overlay", CLASSES[0], (7, 7))]), site)
     train.run(ws, QUICK, seed=0)
-    step.run(ws, EvaluateParams(resamples=100), seed=0)
+    step.run(ws, EvaluateParams(resamples=100, corrupted_images=2), seed=0)
     first = ws.evaluation.read_bytes()
     found = read_json(ws.evaluation)
     (section,) = [one for one in found["sections"] if one["name"] == "mitigation"]
@@ -72,14 +73,28 @@ def test_what_was_done_is_measured_before_and_after(ws: Workspace) -> None:
         ]
     assert section["statistics"][1]["value"] == found["candidate"]["accuracy"]["value"]
     assert [one["subject"] for one in found["findings"] if one["check"] == "mitigation"] == ["overlay", "association"]
-    step.run(ws, EvaluateParams(resamples=100), seed=0)
-    assert ws.evaluation.read_bytes() == first
+    sheet = ws.errors.read_bytes()
+    step.run(ws, EvaluateParams(resamples=100, corrupted_images=2), seed=0)
+    assert (ws.evaluation.read_bytes(), ws.errors.read_bytes()) == (first, sheet)
 
 
 def test_where_nothing_was_done_nothing_is_compared(ws: Workspace) -> None:
     act(ws)
     train.run(ws, QUICK, seed=0)
-    step.run(ws, EvaluateParams(resamples=100), seed=0)
+    metrics = step.run(ws, EvaluateParams(resamples=100, corrupted_images=2), seed=0)
+    found = read_json(ws.evaluation)
+    names = [one["name"] for one in found["sections"]]
+    assert {"worst slices", "corrupted images", "outcomes by site", "inherited bias"} <= set(names)
+    assert {rate["n"] for one in found["robustness"]["corruptions"] for rate in one["candidate"]} == {2}
+    assert metrics.corruption_loss == found["robustness"]["candidate_loss"]["value"]
+    assert metrics.trivial_accuracy == found["trivial"]["value"]
+    assert metrics.auroc == found["candidate"]["auroc"]["value"]
+    with Image.open(ws.errors) as sheet:
+        assert sheet.format == "JPEG"
+    step.run(ws, EvaluateParams(resamples=100, corrupted_images=0), seed=0)
+    without = read_json(ws.evaluation)
+    assert without["robustness"] is None
+    assert without["candidate"] == found["candidate"]
     assert "mitigation" not in [one["name"] for one in read_json(ws.evaluation)["sections"]]
 
 

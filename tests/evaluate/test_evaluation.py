@@ -82,7 +82,7 @@ def test_no_gain_is_said_plainly():
 def test_negative_transfer_is_an_error():
     split = images({"ant": 20, "bee": 20, "cat": 20})
     worse = answers((split.targets + (np.arange(60) % 3 > 0)) % 3)
-    assert checks(split, worse, answers(split.targets)) == {"negative_transfer": "error"}
+    assert checks(split, worse, answers(split.targets)) == {"negative_transfer": "error", "auroc_at_chance": "error"}
 
 
 def test_a_model_that_says_one_class_only_is_an_error_and_a_control_that_does_is_a_warning():

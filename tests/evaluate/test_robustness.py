@@ -1,0 +1,86 @@
+"""What is lost on corrupted images, with models whose answers are known."""
+
+import numpy as np
+import pytest
+
+from tasks.contracts.records import to_json
+from tasks.evaluate import robustness as module
+from tasks.evaluate.corruptions import KINDS, SEVERITIES
+from tasks.evaluate.robustness import Subject, robustness
+from tests.conftest import CLASSES, draw
+
+N = 36
+TARGETS = np.arange(N) % 3
+PIXELS = np.stack([draw(CLASSES[k], np.random.default_rng(i)) for i, k in enumerate(TARGETS)])
+KEYS = np.arange(N)
+KNOWN = {picture.tobytes(): target for picture, target in zip(PIXELS, TARGETS, strict=True)}
+
+
+def blind(pixels: np.ndarray) -> np.ndarray:
+    """Names the first class, whatever it sees: right for a third of the images, corrupted or not."""
+    return np.tile([1.0, 0.0, 0.0], (len(pixels), 1))
+
+
+def brittle(pixels: np.ndarray) -> np.ndarray:
+    """Knows every clean image by heart, and is wrong where a single byte has changed."""
+    called = [KNOWN.get(picture.tobytes(), -1) for picture in pixels]
+    return np.stack([np.eye(4)[k] for k in called])  # -1: a fourth class, which no image has
+
+
+def looked_at(candidate, scratch, each=12):
+    clean = tuple(model(PIXELS).argmax(axis=1) == TARGETS for model in (candidate, scratch))
+    subject = Subject(candidate, scratch, clean, PIXELS, TARGETS, KEYS)
+    return robustness(subject, each, (0, 5), 300)
+
+
+def test_what_sees_nothing_loses_nothing_and_what_knows_by_heart_loses_all():
+    found, section, findings = looked_at(brittle, blind)
+    assert found.candidate_loss.value > 0.95
+    assert found.scratch_loss.value == 0.0
+    assert found.scratch_loss.low < 0.0 < found.scratch_loss.high
+    assert found.loss_difference.low > 0.5
+    checks = {finding.check for finding in findings}
+    assert checks == {"less_sturdy_than_scratch", "corruption_collapse"}
+    assert {f.subject for f in findings if f.check == "corruption_collapse"} <= set(KINDS)
+    assert section.statistics[:3] == (found.candidate_loss, found.scratch_loss, found.loss_difference)
+
+
+def test_a_sturdier_candidate_is_no_finding():
+    found, _, findings = looked_at(blind, brittle)
+    assert found.loss_difference.high < 0
+    assert findings == []
+
+
+def test_every_corruption_has_its_own_images_at_all_severities_beside_their_clean_accuracy():
+    found, _, _ = looked_at(blind, blind, each=6)
+    assert [one.name for one in found.corruptions] == list(KINDS)
+    assert {len(one.candidate) for one in found.corruptions} == {len(SEVERITIES)}
+    assert {rate.n for one in found.corruptions for rate in (*one.candidate, *one.scratch)} == {6}
+    for one in found.corruptions:
+        assert {rate.value for rate in one.candidate} == {one.candidate_clean.value}
+    # 12 samples of 6 go through the order of 36 twice
+    assert found.candidate_loss.n == N
+    assert sum(one.candidate_clean.value * 6 for one in found.corruptions) == pytest.approx(2 * N / 3)
+
+
+def test_more_images_than_there_are_means_all_and_equal_seeds_give_equal_bytes():
+    found, section, _ = looked_at(brittle, blind, each=5000)
+    assert found.images_each == N
+    assert "36 of 36 test images" in found.sample
+    again, same, _ = looked_at(brittle, blind, each=5000)
+    assert (to_json(found), section) == (to_json(again), same)
+
+
+def test_how_many_images_go_at_a_time_changes_nothing(monkeypatch):
+    whole = looked_at(brittle, blind, each=5)
+    monkeypatch.setattr(module, "_AT_ONCE", 2)
+    assert looked_at(brittle, blind, each=5) == whole
+
+
+def test_a_model_that_is_never_right_has_no_loss():
+    def wrong(pixels):
+        return np.eye(4)[np.full(len(pixels), 3)]
+
+    found, _, findings = looked_at(wrong, blind)
+    assert {one.status for one in (found.candidate_loss, found.loss_difference)} == {"not_measurable"}
+    assert findings == []
