@@ -74,25 +74,6 @@ def stage(arguments: Namespace) -> int:
     return 0
 
 
-def status(arguments: Namespace) -> int:
-    """What is fresh and what would run."""
-    from flows.stages import last_outcomes, stale_stages
-
-    ws = find_workspace(arguments.workspace)
-    did = last_outcomes(ws)
-    rows: list[dict[str, Any]] = [
-        {"stage": name, "state": "stale" if why else "fresh", "why": why, "last_run": did.get(name)}
-        for name, why in stale_stages(ws).items()
-    ]
-    if arguments.json:
-        return _dump(rows)
-    for row in rows:
-        _print(f"{row['stage']:<9} {row['state']:<6} {row['why']}".rstrip())
-        if arguments.why and row["last_run"]:
-            _print(f"{'':<16} last run: {row['last_run']['action']}, because {row['last_run']['why']}")
-    return 0
-
-
 def report(arguments: Namespace) -> int:
     """The page, or one stage's findings."""
     from tasks.contracts.records import read_json

@@ -1,12 +1,11 @@
 """Prefect as the engine: which server, how quiet, and a stage as one of its tasks."""
 
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.server import address, answers
 from flows.stages import REPORTS, STAGES, Outcome, bring_up_to_date, note
 from tasks.contracts.progress import say
 from tasks.contracts.records import read_json
@@ -28,11 +27,13 @@ class Run:
 def prepare_engine(ws: Workspace) -> None:
     """Choose the server before Prefect is imported: one that answers, else the embedded engine, which is said.
 
+    The one that the environment names comes first, then the workspace's own (`graft up`), then one at Prefect's port.
+
     The embedded engine keeps its database in the workspace, so two workspaces never lock each other out.
     """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # graft says what happens; tracebacks are for bugs
-    url = os.environ.get("PREFECT_API_URL") or LOCAL_SERVER
-    if _answers(url):
+    url = os.environ.get("PREFECT_API_URL") or address(ws) or LOCAL_SERVER
+    if answers(url):
         os.environ["PREFECT_API_URL"] = url
         say(f"Prefect server: {url}")
         return
@@ -41,7 +42,7 @@ def prepare_engine(ws: Workspace) -> None:
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", START_UP_SECONDS)
     os.environ.setdefault("PREFECT_HOME", str(ws.private / "prefect"))
-    say("starting Prefect's embedded engine (10 to 20 s; a running server is used instead: `prefect server start`)")
+    say("starting Prefect's embedded engine (10 to 20 s; a running server is used instead: `graft up`)")
 
 
 def stage_task(name: str) -> Any:
@@ -72,11 +73,3 @@ def _show(ws: Workspace, outcome: Outcome) -> None:
     if findings:
         columns = ("severity", "check", "subject", "message")
         create_table_artifact([{c: f[c] for c in columns} for f in findings], key=f"{outcome.stage}-findings")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False

@@ -28,7 +28,7 @@ def publish(ws: Workspace) -> Version:
         # an interruption between the two tags leaves a version that was to be champion and is not
         return crown(ws, version) if champion is None and version.note["decision"]["promote"] else version
     decision = _decide(ws, champion, known) if champion else FIRST
-    params = load_params(ws.params).model_dump(mode="json", by_alias=True)
+    params = load_params(ws.params).model_dump(mode="json", by_alias=True, exclude={"operate"})
     with doing("saving the run"), _as_somebody(ws):
         commit = save_run(ws)
     note = {

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.holding import only_run as only_run
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage
 from tasks.contracts.files import write_text
 from tasks.contracts.params_file import load_params
@@ -203,28 +204,6 @@ def last_outcomes(ws: Workspace) -> dict[str, dict[str, str]]:
     path = ws.private / LAST_RUN
     found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
-
-
-@contextmanager
-def only_run(ws: Workspace) -> Iterator[None]:
-    """Hold the workspace for one run; the operating system frees it when the process ends, however it ends.
-
-    Raises BadEnvironment where another run holds it.
-    """
-    import fcntl
-
-    ws.private.mkdir(exist_ok=True)
-    (ws.private / ".gitignore").write_text("*\n", encoding="utf-8")
-    with (ws.private / "run.lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise BadEnvironment(f"{ws.root} is in use by {file.read() or 'another run'}; wait until it ends") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
-        yield
 
 
 @contextmanager

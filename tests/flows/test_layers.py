@@ -25,6 +25,7 @@ HOMES = {  # a heavy or risky library -> the only places that may import it
     "fsspec": ("tasks/ingest/remote.py",),
     "optuna": ("tasks/tune/study.py",),
     "timm": ("tasks/backbone/timm_zoo.py",),
+    "cronsim": ("tasks/contracts/schedules.py",),
     "cryptography": ("tasks/audit/keys.py",),
     "skimage": ("tasks/ingest/demo.py", "tasks/ingest/crops.py"),
 }

@@ -1,0 +1,89 @@
+"""The flows as a server starts them: by a schedule, an event or a button, each in its turn and to its whole end.
+
+`graft run` and `graft audit` do the same for somebody at a terminal. A mistake that a user can mend becomes the message
+of a failed run, not a traceback.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.states import Cancelled, Failed
+
+from flows import audit as audits
+from flows import pipeline as pipelines
+from flows import pretrain as pretrains
+from flows.holding import Held, only_run
+from flows.publish import publish
+from flows.stages import STAGES, track_raw
+from flows.workspaces import require_current
+from tasks.audit import ledger
+from tasks.audit.document import draft
+from tasks.bias.gate import require_open
+from tasks.contracts.errors import GraftError
+from tasks.contracts.params_file import load_params, require_whole
+from tasks.contracts.workspace import Workspace, find_workspace
+from tasks.pretrain.lessons import require_network
+from tasks.pretrain.plan import DRAWN_PX, IMAGES, NETWORK, Place, Plan
+from tasks.report.audits import write_audit_pages
+from tasks.report.page import write_page
+
+
+@flow(name="pipeline", log_prints=False)
+def pipeline(workspace: Path, until: str = STAGES[-1], force: str | None = None) -> Any:
+    """Bring every stage up to `until` up to date, and register the model; `force` names one that runs even if fresh."""
+
+    def work(ws: Workspace) -> Any:
+        track_raw(ws)
+        outcomes = pipelines.pipeline.fn(ws.root, until, force)
+        version = publish(ws) if until == STAGES[-1] else None
+        write_page(ws, version.title if version else "")
+        return outcomes
+
+    return _in_turn(workspace, work)
+
+
+@flow(name="audit", log_prints=False)
+def audit(workspace: Path) -> Any:
+    """Bring ingest, quality and bias up to date, and enter the audit into the ledger; a closed gate fails it."""
+
+    def work(ws: Workspace) -> Any:
+        track_raw(ws)
+        outcomes = audits.audit.fn(ws.root)
+        report, lists = draft(ws, load_params(ws.params))
+        ledger.enter(ws, report, lists)
+        write_audit_pages(ws)
+        write_page(ws)
+        require_open(ws.gate)
+        return outcomes
+
+    return _in_turn(workspace, work)
+
+
+@flow(name="pretrain", log_prints=False)
+def pretrain(workspace: Path, name: str, network: str = NETWORK, images: int = IMAGES, px: int = DRAWN_PX) -> Any:
+    """Make the backbone `local/NAME` from drawn images."""
+
+    def work(ws: Workspace) -> None:
+        seed = load_params(ws.params).seed
+        plan = Plan(network=network, source="drawn", input_px=px, images=images, seed=seed, data="")
+        require_network(plan)
+        pretrains.pretrain.fn(ws.root, Place(ws, name).name, plan)
+
+    return _in_turn(workspace, work)
+
+
+def _in_turn(workspace: Path, work: Callable[[Workspace], Any]) -> Any:
+    """Work in a valid workspace that nobody else works in; what became of it is a state with a reason."""
+    try:
+        ws = find_workspace(workspace)
+        params = load_params(ws.params)
+        require_whole(ws.params)
+        require_current(ws)
+        with only_run(ws, wait=params.operate.overlap == "wait"):
+            return work(ws)
+    except Held as held:
+        return Cancelled(message=f"dropped: {held}")
+    except GraftError as error:
+        return Failed(message=str(error))
