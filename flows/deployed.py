@@ -11,23 +11,14 @@ from typing import Any
 from prefect import flow
 from prefect.states import Cancelled, Failed
 
-from flows import audit as audits
-from flows import pipeline as pipelines
-from flows import pretrain as pretrains
 from flows.holding import Held, only_run
-from flows.publish import publish
 from flows.stages import STAGES, track_raw
-from flows.workspaces import require_current
-from tasks.audit import ledger
-from tasks.audit.document import draft
-from tasks.bias.gate import require_open
 from tasks.contracts.errors import GraftError
 from tasks.contracts.params_file import load_params, require_whole
 from tasks.contracts.workspace import Workspace, find_workspace
-from tasks.pretrain.lessons import require_network
 from tasks.pretrain.plan import DRAWN_PX, IMAGES, NETWORK, Place, Plan
-from tasks.report.audits import write_audit_pages
-from tasks.report.page import write_page
+
+# what a flow works with is imported when it runs: deploying asks only for its signature
 
 
 @flow(name="pipeline", log_prints=False)
@@ -35,8 +26,12 @@ def pipeline(workspace: Path, until: str = STAGES[-1], force: str | None = None)
     """Bring every stage up to `until` up to date, and register the model; `force` names one that runs even if fresh."""
 
     def work(ws: Workspace) -> Any:
+        from flows.pipeline import pipeline as stages
+        from flows.publish import publish
+        from tasks.report.page import write_page
+
         track_raw(ws)
-        outcomes = pipelines.pipeline.fn(ws.root, until, force)
+        outcomes = stages.fn(ws.root, until, force)
         version = publish(ws) if until == STAGES[-1] else None
         write_page(ws, version.title if version else "")
         return outcomes
@@ -49,8 +44,15 @@ def audit(workspace: Path) -> Any:
     """Bring ingest, quality and bias up to date, and enter the audit into the ledger; a closed gate fails it."""
 
     def work(ws: Workspace) -> Any:
+        from flows.audit import audit as stages
+        from tasks.audit import ledger
+        from tasks.audit.document import draft
+        from tasks.bias.gate import require_open
+        from tasks.report.audits import write_audit_pages
+        from tasks.report.page import write_page
+
         track_raw(ws)
-        outcomes = audits.audit.fn(ws.root)
+        outcomes = stages.fn(ws.root)
         report, lists = draft(ws, load_params(ws.params))
         ledger.enter(ws, report, lists)
         write_audit_pages(ws)
@@ -66,16 +68,21 @@ def pretrain(workspace: Path, name: str, network: str = NETWORK, images: int = I
     """Make the backbone `local/NAME` from drawn images."""
 
     def work(ws: Workspace) -> None:
+        from flows.pretrain import pretrain as stages
+        from tasks.pretrain.lessons import require_network
+
         seed = load_params(ws.params).seed
         plan = Plan(network=network, source="drawn", input_px=px, images=images, seed=seed, data="")
         require_network(plan)
-        pretrains.pretrain.fn(ws.root, Place(ws, name).name, plan)
+        stages.fn(ws.root, Place(ws, name).name, plan)
 
     return _in_turn(workspace, work)
 
 
 def _in_turn(workspace: Path, work: Callable[[Workspace], Any]) -> Any:
     """Work in a valid workspace that nobody else works in; what became of it is a state with a reason."""
+    from flows.workspaces import require_current
+
     try:
         ws = find_workspace(workspace)
         params = load_params(ws.params)

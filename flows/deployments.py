@@ -1,6 +1,5 @@
 """The flows of a workspace as deployments on a Prefect server, made to agree with `params.yaml`."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -64,10 +63,17 @@ def schedule_of(params: ScheduleParams) -> Schedule | None:
         raise BadUsage(f"params.yaml: operate.schedule.cron: Prefect refuses {params.cron!r} ({error})") from None
 
 
+async def deployments(client: PrefectClient, ws: Workspace) -> dict[str, Any]:
+    """The workspace's deployments that the server has, by the name of their flow."""
+    named = DeploymentFilter(name=DeploymentFilterName(any_=[slug(ws)]))
+    found = await client.read_deployments(deployment_filter=named)
+    return {(await client.read_flow(one.flow_id)).name: one for one in found}
+
+
 async def differences(client: PrefectClient, ws: Workspace, params: OperateParams) -> list[Difference]:
     """What `deploy` would change, in words."""
     schedule = schedule_of(params.schedule)
-    there = {flow: deployment async for flow, deployment in _there(client, ws)}
+    there = await deployments(client, ws)
     found = []
     for flow, entrypoint in entrypoints().items():
         mine = schedule if params.schedule.flow == flow else None
@@ -84,7 +90,7 @@ async def deploy(client: PrefectClient, ws: Workspace, params: OperateParams) ->
     """Make the server agree with params; returns what was changed."""
     await _make_pool(client, ws)
     found = await differences(client, ws, params)
-    there = {flow: deployment async for flow, deployment in _there(client, ws)}
+    there = await deployments(client, ws)
     for one in found:
         if one.flow in entrypoints():
             mine = schedule_of(params.schedule) if params.schedule.flow == one.flow else None
@@ -97,7 +103,7 @@ async def deploy(client: PrefectClient, ws: Workspace, params: OperateParams) ->
 async def deployed(client: PrefectClient, ws: Workspace) -> list[dict[str, Any]]:
     """Each deployment of the workspace: its schedule and the next run that the server has planned, in UTC."""
     rows = []
-    async for flow, deployment in _there(client, ws):
+    for flow, deployment in (await deployments(client, ws)).items():
         runs = await client.read_flow_runs(
             flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": ["SCHEDULED"]}}}),
             deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [deployment.id]}}),
@@ -122,13 +128,6 @@ async def worker_is_online(client: PrefectClient, ws: Workspace) -> bool:
     except ObjectNotFound:
         return False
     return any(str(getattr(worker.status, "value", worker.status)) == "ONLINE" for worker in workers)
-
-
-async def _there(client: PrefectClient, ws: Workspace) -> Any:
-    """The flow's name and each deployment of the workspace that the server has."""
-    named = DeploymentFilter(name=DeploymentFilterName(any_=[slug(ws)]))
-    for deployment in await client.read_deployments(deployment_filter=named):
-        yield (await client.read_flow(deployment.flow_id)).name, deployment
 
 
 async def _create(
@@ -196,5 +195,5 @@ def _words(schedule: Any) -> str:
     return NEVER if schedule is None else str(schedule)
 
 
-def _changes(there: dict[str, str], wanted: dict[str, str]) -> Iterator[str] | list[str]:
+def _changes(there: dict[str, str], wanted: dict[str, str]) -> list[str]:
     return [f"{key} {there[key]} -> {wanted[key]}" for key in wanted if there[key] != wanted[key]]

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.output import dump, show
-from tasks.contracts.errors import BadEnvironment
+from tasks.contracts.errors import BadEnvironment, BadUsage
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
+
+    from tasks.contracts.params import OperateParams
 
 T = TypeVar("T")
 
@@ -27,6 +29,8 @@ def up(arguments: Namespace) -> int:
     with server.alone(ws):
         state = server.start_server(ws, params)
         changed = _ask(ws, state.url, lambda client: _deploy(client, ws, params))
+        for name in _ask(ws, state.url, lambda client: _missing(client, params)):
+            say(f"operate.notify: the server has no block {name}; make it at {state.ui}/blocks, then `graft deploy`")
         state, is_new = server.start_worker(ws, params, state)
         if is_new:
             say("starting a worker")
@@ -58,6 +62,8 @@ def deploy(arguments: Namespace) -> int:
     ws = find_workspace(arguments.workspace)
     params = load_params(ws.params).operate
     url = _address(ws)
+    if missing := _ask(ws, url, lambda client: _missing(client, params)):
+        raise BadUsage(f"params.yaml: operate.notify: the server at {url} has no block {', '.join(missing)}")
     with server.alone(ws):
         work = _differences if arguments.dry_run else _deploy
         lines = _ask(ws, url, lambda client: work(client, ws, params))
@@ -112,13 +118,21 @@ def _running_lines(running: dict[str, Any]) -> list[str]:
     return lines
 
 
-async def _deploy(client: "PrefectClient", ws: Workspace, params: Any) -> list[str]:
+async def _deploy(client: "PrefectClient", ws: Workspace, params: "OperateParams") -> list[str]:
+    from flows.automations import automate
     from flows.deployments import deploy as apply
 
-    return [one.line for one in await apply(client, ws, params)]
+    changed = [one.line for one in await apply(client, ws, params)]
+    return changed + await automate(client, ws, params)
 
 
-async def _differences(client: "PrefectClient", ws: Workspace, params: Any) -> list[str]:
+async def _missing(client: "PrefectClient", params: "OperateParams") -> list[str]:
+    from flows.automations import missing_blocks
+
+    return await missing_blocks(client, params)
+
+
+async def _differences(client: "PrefectClient", ws: Workspace, params: "OperateParams") -> list[str]:
     from flows.deployments import differences
 
     return [one.line for one in await differences(client, ws, params)]
