@@ -1,6 +1,7 @@
-"""What a Prefect server does by itself for a workspace: end runs that died, start one when data changed, tell people."""
+"""What a Prefect server does by itself for a workspace: runs that died end, changed data start one, people are told."""
 
 import hashlib
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -69,8 +70,9 @@ async def _wanted(client: PrefectClient, ws: Workspace, params: OperateParams) -
 
 def _automation(ws: Workspace, name: str, trigger: EventTrigger, action: ActionTypes) -> AutomationCore:
     """The description says which automation it is, as the server adds ids of its own to what it is given."""
-    said = trigger.model_dump_json(exclude={"id"}) + action.model_dump_json()
-    mark = hashlib.sha256(said.encode()).hexdigest()[:12]
+    sets = {key: sorted(getattr(trigger, key)) for key in ("after", "expect", "for_each")}
+    said = [trigger.model_dump(mode="json", exclude={"id"}) | sets, action.model_dump(mode="json")]
+    mark = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
     return AutomationCore(
         name=f"{slug(ws)}: {name}", description=f"made by graft ({mark})", trigger=trigger, actions=[action]
     )

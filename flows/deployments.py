@@ -16,6 +16,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 from prefect.workers.process import ProcessWorker
 
+from flows.leftovers import drop_planned
 from flows.server import slug
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.params import OperateParams, ScheduleParams
@@ -94,6 +95,8 @@ async def deploy(client: PrefectClient, ws: Workspace, params: OperateParams) ->
     for one in found:
         if one.flow in entrypoints():
             mine = schedule_of(params.schedule) if params.schedule.flow == one.flow else None
+            if one.flow in there:
+                await drop_planned(client, there[one.flow].id, "planned before its schedule was changed")
             await _create(client, ws, one.flow, mine, STRATEGY[params.overlap])
         else:
             await client.delete_deployment(there[one.flow].id)

@@ -31,9 +31,11 @@ def up(arguments: Namespace) -> int:
         changed = _ask(ws, state.url, lambda client: _deploy(client, ws, params))
         for name in _ask(ws, state.url, lambda client: _missing(client, params)):
             say(f"operate.notify: the server has no block {name}; make it at {state.ui}/blocks, then `graft deploy`")
-        state, is_new = server.start_worker(ws, params, state)
-        if is_new:
+        if not (state.worker and state.worker.alive):
+            lost = "its worker ended before it began"
+            _ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
             say("starting a worker")
+            state = server.start_worker(ws, params, state)
         from flows.deployments import worker_is_online
 
         server.wait_for_worker(ws, state, lambda: _ask(ws, state.url, lambda client: worker_is_online(client, ws)))
@@ -48,7 +50,10 @@ def down(arguments: Namespace) -> int:
 
     ws = find_workspace(arguments.workspace)
     with server.alone(ws):
-        stopped = server.stop(ws)
+        state = server.stop_worker(ws)
+        if state and server.answers(state.url):
+            _ask(ws, state.url, lambda client: _crash(client, ws, "graft down ended it"))
+        stopped = [*(["worker"] if state else []), *server.stop(ws)]
     if arguments.json:
         return dump({"stopped": stopped})
     return show(f"stopped: {' and '.join(stopped)}" if stopped else "nothing was up")
@@ -124,6 +129,12 @@ async def _deploy(client: "PrefectClient", ws: Workspace, params: "OperateParams
 
     changed = [one.line for one in await apply(client, ws, params)]
     return changed + await automate(client, ws, params)
+
+
+async def _crash(client: "PrefectClient", ws: Workspace, why: str, *, began: bool = True) -> int:
+    from flows.leftovers import AT_WORK, SUBMITTED, crash_leftovers
+
+    return await crash_leftovers(client, ws, AT_WORK if began else SUBMITTED, why)
 
 
 async def _missing(client: "PrefectClient", params: "OperateParams") -> list[str]:

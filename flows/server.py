@@ -27,7 +27,8 @@ from tasks.contracts.workspace import Workspace
 
 HOST = "127.0.0.1"
 SECONDS_TO_START = 240.0  # 13 s on two idle cores; migrations of a new database and other work make it longer
-SECONDS_TO_ANSWER = 15.0  # of one that is running: it may be busy
+SECONDS_TO_ANSWER = 60.0  # of one that is running: it may be busy
+SECONDS_OF_PATIENCE = 10.0  # with one request; where nothing listens the answer comes at once
 SECONDS_BETWEEN_LINES = 10.0
 HEARTBEAT_SECONDS = 30  # the shortest that Prefect allows
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # a user's own wins: a password belongs there, not in params.yaml
@@ -76,7 +77,7 @@ def address(ws: Workspace) -> str | None:
     return state.url if state and state.server.alive else None
 
 
-def answers(url: str, seconds: float = 2.0) -> bool:
+def answers(url: str, seconds: float = SECONDS_OF_PATIENCE) -> bool:
     """Whether a Prefect API is healthy there."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=seconds) as answer:  # noqa: S310
@@ -110,10 +111,8 @@ def start_server(ws: Workspace, params: OperateParams) -> State:
     return state
 
 
-def start_worker(ws: Workspace, params: OperateParams, state: State) -> tuple[State, bool]:
-    """A worker that takes runs from the workspace's pool, and whether it is a new one; the pool must exist."""
-    if state.worker and state.worker.alive:
-        return state, False
+def start_worker(ws: Workspace, params: OperateParams, state: State) -> State:
+    """A worker that takes runs from the workspace's pool, which must exist."""
     command = [
         "-m",
         "prefect",
@@ -129,7 +128,7 @@ def start_worker(ws: Workspace, params: OperateParams, state: State) -> tuple[St
     worker = _spawn(ws, [*command, "--install-policy", "never"], "worker", environment(ws, params, state.url))
     state = State(state.port, state.url, state.server, worker)
     _write(ws, state)
-    return state, True
+    return state
 
 
 def wait_for_worker(ws: Workspace, state: State, is_online: Callable[[], bool]) -> None:
@@ -137,6 +136,17 @@ def wait_for_worker(ws: Workspace, state: State, is_online: Callable[[], bool]) 
     if not state.worker or not _wait(is_online, SECONDS_TO_START, state.worker, "worker"):
         log = folder(ws) / "worker.log"
         raise BadEnvironment(f"the Prefect worker did not start; {log} ends with: {last_line(log)}")
+
+
+def stop_worker(ws: Workspace) -> State | None:
+    """End the worker and its runs where it runs; returns the state without it where it did."""
+    state = state_of(ws)
+    if not (state and state.worker and state.worker.alive):
+        return None
+    end(state.worker)
+    state = State(state.port, state.url, state.server)
+    _write(ws, state)
+    return state
 
 
 def stop(ws: Workspace) -> list[str]:
@@ -179,6 +189,8 @@ def environment(ws: Workspace, params: OperateParams, url: str) -> dict[str, str
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{ui},{ui.replace(HOST, 'localhost')}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # kept in memory, as is usual, the turn of a run that died with the server would never be free again
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
