@@ -12,7 +12,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 
 from flows.deployments import deployments
-from flows.server import HEARTBEAT_SECONDS, slug
+from flows.server import HEARTBEAT_SECONDS, slug, unattended
 from tasks.contracts.params import OperateParams
 from tasks.contracts.workspace import Workspace
 
@@ -55,7 +55,7 @@ async def automate(client: PrefectClient, ws: Workspace, params: OperateParams) 
 
 
 async def _wanted(client: PrefectClient, ws: Workspace, params: OperateParams) -> list[AutomationCore]:
-    found = [_automation(ws, "crashed runs", _silent_run(), _crash())]
+    found = [_automation(ws, "crashed runs", _silent_run(ws), _crash())]
     there = await deployments(client, ws)
     if started := there.get("retrain") or there.get("pipeline"):
         parameters = _change() if "retrain" in there else {}
@@ -78,13 +78,14 @@ def _automation(ws: Workspace, name: str, trigger: EventTrigger, action: ActionT
     )
 
 
-def _silent_run() -> EventTrigger:
+def _silent_run(ws: Workspace) -> EventTrigger:
     """A run that began to send heartbeats and sent neither another nor its end: its process died, or its machine."""
     return EventTrigger(
         posture=Posture.Proactive,
         after={"prefect.flow-run.heartbeat"},
         expect={"prefect.flow-run.heartbeat", *ENDS},
         match={"prefect.resource.id": RUNS},
+        match_related=_tagged(slug(ws)),
         for_each={"prefect.resource.id"},
         threshold=1,
         within=timedelta(seconds=MISSED_HEARTBEATS * HEARTBEAT_SECONDS),
@@ -116,10 +117,14 @@ def _ended(ws: Workspace) -> EventTrigger:
         posture=Posture.Reactive,
         expect=set(TOLD),
         match={"prefect.resource.id": RUNS},
-        match_related={"prefect.resource.id": f"prefect.tag.{slug(ws)}", "prefect.resource.role": "tag"},
+        match_related=_tagged(unattended(ws)),
         threshold=1,
         within=timedelta(0),
     )
+
+
+def _tagged(tag: str) -> dict[str, str]:
+    return {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}
 
 
 async def _block(client: PrefectClient, name: str) -> Any:

@@ -225,7 +225,7 @@ def bring_up_to_date(
     ws: Workspace, start: "Callable[[], list[Outcome]]", until: str, *, force: bool = False
 ) -> list[dict[str, Any]]:
     """Start a flow where something is stale; where nothing is, Prefect is not even imported."""
-    from flows.engine import prepare_engine
+    from flows.engine import marked, prepare_engine
     from flows.stages import STAGES, Outcome, note, stale_stages, track_raw
 
     track_raw(ws)
@@ -233,7 +233,8 @@ def bring_up_to_date(
     wanted = STAGES[: STAGES.index(until) + 1]
     if force or any(stale[name] for name in wanted):
         prepare_engine(ws)
-        return [asdict(outcome) for outcome in start()]
+        with marked(ws):
+            return [asdict(outcome) for outcome in start()]
     outcomes = [Outcome(name, "skipped", "nothing it depends on has changed") for name in wanted]
     for outcome in outcomes:
         note(ws, outcome)

@@ -17,7 +17,7 @@ from prefect.utilities.importtools import import_object
 from prefect.workers.process import ProcessWorker
 
 from flows.leftovers import drop_planned
-from flows.server import slug
+from flows.server import slug, unattended
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.params import OperateParams, ScheduleParams
 from tasks.contracts.schedules import interval
@@ -150,7 +150,7 @@ async def _create(
         concurrency_limit=1,
         concurrency_options=ConcurrencyOptions(collision_strategy=strategy),
         description=made.__doc__,
-        tags=["graft", slug(ws)],
+        tags=["graft", slug(ws), unattended(ws)],
         pull_steps=[],
     )
 

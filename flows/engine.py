@@ -1,17 +1,18 @@
 """Prefect as the engine: which server, how quiet, and a stage as one of its tasks."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.server import address, answers
+from flows.server import HEARTBEAT_SECONDS, address, answers, slug
 from flows.stages import REPORTS, STAGES, Outcome, bring_up_to_date, note
 from tasks.contracts.progress import say
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 
-LOCAL_SERVER = "http://127.0.0.1:4200/api"
 START_UP_SECONDS = "120"  # Prefect's own 20 fail on a busy machine
 
 
@@ -27,22 +28,34 @@ class Run:
 def prepare_engine(ws: Workspace) -> None:
     """Choose the server before Prefect is imported: one that answers, else the embedded engine, which is said.
 
-    The one that the environment names comes first, then the workspace's own (`graft up`), then one at Prefect's port.
+    The one that the environment names comes first, then the workspace's own (`graft up`). One that merely listens at
+    Prefect's usual port is not taken: it may be another workspace's, and go down in the middle of the run.
 
     The embedded engine keeps its database in the workspace, so two workspaces never lock each other out.
     """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # graft says what happens; tracebacks are for bugs
-    url = os.environ.get("PREFECT_API_URL") or address(ws) or LOCAL_SERVER
-    if answers(url):
+    url = os.environ.get("PREFECT_API_URL") or address(ws)
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT_SECONDS))  # the server waits for no less
+    if url and answers(url):
         os.environ["PREFECT_API_URL"] = url
         say(f"Prefect server: {url}")
         return
-    if os.environ.pop("PREFECT_API_URL", None):
+    if url:
+        os.environ.pop("PREFECT_API_URL", None)
         say(f"no Prefect server answers at {url}")
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", START_UP_SECONDS)
     os.environ.setdefault("PREFECT_HOME", str(ws.private / "prefect"))
     say("starting Prefect's embedded engine (10 to 20 s; a running server is used instead: `graft up`)")
+
+
+@contextmanager
+def marked(ws: Workspace) -> Iterator[None]:
+    """Flow runs that start here bear the workspace's name, by which its server knows whose they are."""
+    from prefect import tags
+
+    with tags("graft", slug(ws)):
+        yield
 
 
 def stage_task(name: str) -> Any:

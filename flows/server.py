@@ -56,6 +56,11 @@ def slug(ws: Workspace) -> str:
     return f"{name[:40]}-{hashlib.sha256(os.fsencode(ws.root)).hexdigest()[:6]}"
 
 
+def unattended(ws: Workspace) -> str:
+    """The tag of runs that nobody waits for at a terminal."""
+    return f"{slug(ws)}-unattended"
+
+
 def folder(ws: Workspace) -> Path:
     """Where database, state and logs of the server lie."""
     return ws.private / "server"
