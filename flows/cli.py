@@ -125,6 +125,8 @@ def _operate(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     _json(add("down", help="stop them")).set_defaults(command=operating.down)
 
+    _json(add("doctor", help="is this machine fit for it, and is the workspace")).set_defaults(command=operating.doctor)
+
     deploy = add("deploy", help="make the server's deployments and schedules agree with params.yaml")
     deploy.add_argument("--dry-run", action="store_true", help="only show what would change")
     _json(deploy).set_defaults(command=operating.deploy)

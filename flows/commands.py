@@ -29,6 +29,7 @@ def init(arguments: Namespace) -> int:
 
 def run(arguments: Namespace) -> int:
     """The pipeline, then the registry and the report page."""
+    from flows.logs import recorded
     from flows.publish import publish
     from flows.stages import STAGES, Outcome, only_run
     from tasks.contracts.params_file import override
@@ -44,7 +45,7 @@ def run(arguments: Namespace) -> int:
 
         return pipeline(ws.root, arguments.until, arguments.force)
 
-    with only_run(ws):
+    with only_run(ws), recorded(ws):
         for change in override(ws.params, arguments.set):
             say(f"params.yaml: {change}")
         try:

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
+from flows.engine import marked
 from flows.holding import Held, only_run
+from flows.logs import recorded
 from flows.stages import STAGES, track_raw
 from tasks.contracts.errors import GraftError
 from tasks.contracts.params_file import load_params, require_whole
+from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace, find_workspace
 from tasks.pretrain.plan import DRAWN_PX, IMAGES, NETWORK, Place, Plan
 
@@ -88,7 +92,8 @@ def _in_turn(workspace: Path, work: Callable[[Workspace], Any]) -> Any:
         params = load_params(ws.params)
         require_whole(ws.params)
         require_current(ws)
-        with only_run(ws, wait=params.operate.overlap == "wait"):
+        with only_run(ws, wait=params.operate.overlap == "wait"), recorded(ws) as run, marked(ws):
+            say(f"run {run} is flow run {flow_run.id}")
             return work(ws)
     except Held as held:
         return Cancelled(message=f"dropped: {held}")

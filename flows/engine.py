@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.logs import RUN_ID
 from flows.server import HEARTBEAT_SECONDS, address, answers, slug
 from flows.stages import REPORTS, STAGES, Outcome, bring_up_to_date, note
 from tasks.contracts.progress import say
@@ -51,10 +52,10 @@ def prepare_engine(ws: Workspace) -> None:
 
 @contextmanager
 def marked(ws: Workspace) -> Iterator[None]:
-    """Flow runs that start here bear the workspace's name, by which its server knows whose they are."""
+    """What Prefect runs here bears the workspace's name, by which its server knows whose it is, and the run's id."""
     from prefect import tags
 
-    with tags("graft", slug(ws)):
+    with tags("graft", slug(ws), *filter(None, [os.environ.get(RUN_ID)])):
         yield
 
 

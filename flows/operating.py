@@ -1,13 +1,14 @@
-"""What `graft up`, `down`, `deploy` and `status` do. Each takes the parsed arguments and returns an exit code."""
+"""What `up`, `down`, `deploy`, `status` and `doctor` do. Each takes parsed arguments and returns an exit code."""
 
 import asyncio
 import os
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.output import dump, show
-from tasks.contracts.errors import BadEnvironment, BadUsage
+from tasks.contracts.errors import BadEnvironment, BadUsage, one_line
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace, find_workspace
 
@@ -95,6 +96,20 @@ def status(arguments: Namespace) -> int:
         if arguments.why and row["last_run"]:
             show(f"{'':<16} last run: {row['last_run']['action']}, because {row['last_run']['why']}")
     return show("\n".join(_running_lines(running))) if running else 0
+
+
+def doctor(arguments: Namespace) -> int:
+    """Is this machine fit for it, and is the workspace; exit 4 where something is bad."""
+    from flows.doctor import examine
+
+    found = examine(find_workspace(arguments.workspace))
+    if arguments.json:
+        dump([asdict(one) for one in found])
+    else:
+        for one in found:
+            remedy = f"; {one.remedy}" if one.remedy and one.verdict != "ok" else ""
+            show(one_line(f"{one.verdict:<4} {one.name}: {one.said}{remedy}"))
+    return BadEnvironment.exit_code if any(one.verdict == "bad" for one in found) else 0
 
 
 def _running(ws: Workspace) -> dict[str, Any] | None:

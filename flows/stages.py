@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.holding import only_run as only_run
-from tasks.contracts.errors import BadData, BadEnvironment, BadUsage
+from flows.logs import RUN_ID
+from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import write_text
 from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import say
@@ -183,13 +184,39 @@ def raw_hash(ws: Workspace) -> str:
         return str(stage.outs[0].hash_info.value)
 
 
+def remote(ws: Workspace) -> str:
+    """Where DVC pushes by default, found reachable; empty where no remote is set.
+
+    Raises BadEnvironment where it cannot be reached.
+    """
+    from dvc.exceptions import DvcException
+
+    with _open(ws, lock=False) as repo:
+        name = repo.config["core"].get("remote")
+        if not name:
+            return ""
+        try:
+            place = repo.cloud.get_remote_odb(name)
+            place.fs.exists(place.path)
+            if place.fs.protocol == "local" and not Path(place.path).parent.is_dir():
+                raise BadEnvironment(f"the DVC remote {name} ({place.path}) is not there")
+        except (DvcException, OSError, RuntimeError) as error:
+            raise BadEnvironment(f"the DVC remote {name} cannot be reached ({one_line(str(error))})") from None
+        return f"{name} ({place.path})"
+
+
 def save_run(ws: Workspace) -> str:
-    """Save code, params, metrics and data hashes of a finished run as a DVC experiment; returns its commit.
+    """Save code, params, metrics and data hashes of a finished run as a DVC experiment of its id; returns its commit.
 
     The branch, the index and the working tree are left as they are.
     """
     with _open(ws, lock=False) as repo:
-        return str(repo.experiments.save(include_untracked=[str(ws.root / "dvc.lock"), str(ws.root / "data/raw.dvc")]))
+        name = os.environ.get(RUN_ID)
+        return str(
+            repo.experiments.save(
+                name=name, include_untracked=[str(ws.root / "dvc.lock"), str(ws.root / "data/raw.dvc")]
+            )
+        )
 
 
 def note(ws: Workspace, outcome: Outcome) -> None:

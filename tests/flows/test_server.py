@@ -1,14 +1,10 @@
-"""`graft up`: a real server and worker of the workspace's own, what they start by themselves, and that nothing stays."""
+"""`graft up`: a real server and worker of one's own, what they start by themselves, and that nothing stays."""
 
 import json
-import os
-import signal
 import socket
-import threading
 import time
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
