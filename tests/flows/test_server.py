@@ -2,48 +2,13 @@
 
 import json
 import socket
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
 
 from flows.server import slug, state_of
 from tasks.contracts.params_file import override
-from tasks.contracts.workspace import Workspace
 from tests.flows.conftest import graft, make, run_stages
-
-PATIENCE_S = 240
-
-
-def ask(url: str, body: dict | None = None):
-    data = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.loads(answer.read() or "null")
-
-
-def until(found, what: str):
-    """What `found` gives as soon as it gives something."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if it := found():
-            return it
-        time.sleep(0.5)
-    raise AssertionError(f"no {what} in {PATIENCE_S} s")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def ended(ws: Workspace, url: str, flow: str, *states: str):
-    """The flow's runs that ended in one of these states."""
-    wanted = {"flows": {"name": {"any_": [flow]}}, "flow_runs": {"state": {"type": {"any_": states or ("COMPLETED",)}}}}
-    return ask(f"{url}/flow_runs/filter", wanted)
+from tests.flows.serving import ask, processes_of, runs, until
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +42,13 @@ def test_a_schedule_fires_and_its_run_completes(up):
     assert line in graft(up, "deploy").stdout
     assert "agrees" in graft(up, "deploy").stdout
     assert f"audit/{slug(up)}: schedule every 0:00:10 (UTC), next 20" in graft(up, "status").stdout
-    (run, *_) = until(lambda: ended(up, url, "audit"), "scheduled run that completed")
+    (run, *_) = until(lambda: runs(url, "audit", "COMPLETED"), "scheduled run that completed")
     assert run["auto_scheduled"]
     assert {"graft", slug(up)} <= set(run["tags"])
     assert (up.reports / "audits").is_dir()
     override(up.params, ["operate.schedule.interval="])
     assert "schedule every 0:00:10 (UTC) -> none" in graft(up, "deploy").stdout
-    assert not [run for run in ended(up, url, "audit", "SCHEDULED") if run["auto_scheduled"]]
+    assert not [run for run in runs(url, "audit", "SCHEDULED") if run["auto_scheduled"]]
 
 
 def test_a_run_at_a_terminal_is_seen_on_the_server_with_what_it_found(up):
@@ -109,16 +74,3 @@ def test_down_leaves_nothing_and_up_knows_the_database_again(up):
     refused = graft(up, "deploy")
     assert refused.returncode == 4
     assert refused.stderr == "graft: no Prefect server; start one with `graft up`, or name yours in PREFECT_API_URL\n"
-
-
-def processes_of(ws: Workspace) -> list[str]:
-    """Every process that was told of the workspace's server."""
-    mark = f"PREFECT_HOME={ws.private / 'server'}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_text())
-        except OSError:  # it has ended, or is somebody else's
-            continue
-    return found
