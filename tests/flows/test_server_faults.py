@@ -186,13 +186,8 @@ def postgres():
 
 
 def test_a_schedule_fires_on_postgres_too(postgres, tmp_path):
-    address, port = postgres
-    subprocess.run(
-        [shutil.which("createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "prefect", "prefect"], check=True
-    )
-    ws = started(
-        tmp_path, f"operate.database={address}", "operate.schedule.interval=10s", "operate.schedule.flow=audit"
-    )
+    settings = ("operate.schedule.interval=10s", "operate.schedule.flow=audit")
+    ws = started(tmp_path, f"operate.database={postgres}", *settings)
     try:
         until(lambda: runs(state_of(ws).url, "audit", "COMPLETED"), "scheduled run that completed")
         assert not (ws.private / "server" / "prefect.db").exists()
