@@ -9,9 +9,8 @@ from typing import Any
 
 from flows.logs import RUN_ID
 from flows.server import HEARTBEAT_SECONDS, address, answers, slug
-from flows.stages import REPORTS, STAGES, Outcome, bring_up_to_date, note
+from flows.stages import STAGES, Outcome, bring_up_to_date, note
 from tasks.contracts.progress import say
-from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 
 START_UP_SECONDS = "120"  # Prefect's own 20 fail on a busy machine
@@ -64,6 +63,8 @@ def stage_task(name: str) -> Any:
     from prefect import task
     from prefect.cache_policies import NO_CACHE
 
+    from flows.shown import show_stage
+
     def stage(run: Run, *_before: Outcome) -> Outcome:
         if STAGES.index(name) > STAGES.index(run.until):
             return Outcome(name, "not asked for", f"the run goes until {run.until}")
@@ -71,19 +72,8 @@ def stage_task(name: str) -> Any:
         note(Workspace(run.workspace), outcome)
         say(f"{name}: {outcome.action} ({outcome.why})" if outcome.action != "ran" else f"{name}: done")
         if os.environ.get("PREFECT_API_URL"):
-            _show(Workspace(run.workspace), outcome)
+            show_stage(Workspace(run.workspace), outcome)
         return outcome
 
     stage.__doc__ = f"Bring {name} up to date."
     return task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(stage)
-
-
-def _show(ws: Workspace, outcome: Outcome) -> None:
-    """What a stage found, as artifacts on the server's page of the run."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
-
-    create_markdown_artifact(f"**{outcome.stage}** {outcome.action}: {outcome.why}", key=f"{outcome.stage}-outcome")
-    findings = [f for path in REPORTS.get(outcome.stage, ()) for f in read_json(ws.root / path)["findings"]]
-    if findings:
-        columns = ("severity", "check", "subject", "message")
-        create_table_artifact([{c: f[c] for c in columns} for f in findings], key=f"{outcome.stage}-findings")
