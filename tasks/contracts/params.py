@@ -327,8 +327,8 @@ class ScheduleParams(Section):
     """When a flow starts by itself: by `cron` or every `interval`, in a time zone. Both empty: never."""
 
     flow: Literal["retrain", "pipeline", "audit"] = "pipeline"
-    cron: Annotated[str, _given(schedules.cron)] = ""
-    interval: Annotated[str, _given(lambda text: schedules.interval(text) and text)] = ""
+    cron: Annotated[Text, _given(schedules.cron)] = ""
+    interval: Annotated[Text, _given(lambda text: schedules.interval(text) and text)] = ""
     timezone: Annotated[str, AfterValidator(schedules.zone)] = "UTC"
 
     @model_validator(mode="after")
@@ -348,7 +348,7 @@ def _database(url: str) -> str:
 class OperateParams(Section):
     """The server of `graft up`, what it starts by itself, and whom it tells. No stage reads this."""
 
-    database: Annotated[str, AfterValidator(_database)] = ""
+    database: Annotated[Text, AfterValidator(_database)] = ""
     port: int = Field(4200, ge=1024, le=65535)
     schedule: ScheduleParams = ScheduleParams()
     overlap: Literal["wait", "drop"] = "wait"

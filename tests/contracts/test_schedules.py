@@ -49,6 +49,7 @@ def test_an_interval_is_as_long_as_it_says_or_refused(count, unit):
         ("{schedule: {cron: '0 0 30 2 *'}}", "operate.schedule.cron", "no cron line"),
         ("{schedule: {cron: '@daily'}}", "operate.schedule.cron", "five fields"),
         ("{schedule: {interval: 6 hours}}", "operate.schedule.interval", "as in 30m, 6h or 1d"),
+        ("{schedule: {interval: 6}}", "operate.schedule.interval", "as in 30m, 6h or 1d"),
         ("{schedule: {interval: 1s}}", "operate.schedule.interval", "from 10s"),
         ("{schedule: {interval: 99999999d}}", "operate.schedule.interval", "to 366d"),
         ("{schedule: {timezone: Mars/Olympus}}", "operate.schedule.timezone", "no time zone"),
@@ -74,6 +75,10 @@ def test_a_database_is_spoken_to_through_the_driver_that_is_installed(tmp_path):
     for scheme in ("postgresql", "postgresql+asyncpg"):
         said = params(tmp_path, f"{{database: '{scheme}://prefect@db.example/runs'}}")
         assert said.database == "postgresql+asyncpg://prefect@db.example/runs"
+
+
+def test_an_empty_value_is_none_asked_for(tmp_path):
+    assert params(tmp_path, "{schedule: {interval: , cron: }, database: }") == params(tmp_path, "{}")
 
 
 def test_params_of_before_are_whole_without_the_section(tmp_path):
