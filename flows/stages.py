@@ -197,12 +197,13 @@ def remote(ws: Workspace) -> str:
             return ""
         try:
             place = repo.cloud.get_remote_odb(name)
+            url = str(repo.config["remote"][name]["url"])
             place.fs.exists(place.path)
-            if place.fs.protocol == "local" and not Path(place.path).parent.is_dir():
-                raise BadEnvironment(f"the DVC remote {name} ({place.path}) is not there")
+            if place.fs.protocol == "local" and not Path(url).parent.is_dir():  # the last folder is made by DVC
+                raise BadEnvironment(f"the DVC remote {name} ({url}) is not there")
         except (DvcException, OSError, RuntimeError) as error:
             raise BadEnvironment(f"the DVC remote {name} cannot be reached ({one_line(str(error))})") from None
-        return f"{name} ({place.path})"
+        return f"{name} ({url})"
 
 
 def save_run(ws: Workspace) -> str:

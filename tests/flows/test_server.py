@@ -49,6 +49,7 @@ def test_a_schedule_fires_and_its_run_completes(up):
     override(up.params, ["operate.schedule.interval="])
     assert "schedule every 0:00:10 (UTC) -> none" in graft(up, "deploy").stdout
     assert not [run for run in runs(url, "audit", "SCHEDULED") if run["auto_scheduled"]]
+    until(lambda: not runs(url, "audit", "PENDING", "RUNNING"), "end of the last run")
 
 
 def test_a_run_at_a_terminal_is_seen_on_the_server_with_what_it_found(up):
