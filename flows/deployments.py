@@ -16,7 +16,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 from prefect.workers.process import ProcessWorker
 
-from flows.leftovers import drop_planned
+from flows.leftovers import drop_overdue
 from flows.server import slug, unattended
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.params import OperateParams, ScheduleParams
@@ -95,9 +95,9 @@ async def deploy(client: PrefectClient, ws: Workspace, params: OperateParams) ->
     for one in found:
         if one.flow in entrypoints():
             mine = schedule_of(params.schedule) if params.schedule.flow == one.flow else None
-            if one.flow in there:
-                await drop_planned(client, there[one.flow].id, "planned before its schedule was changed")
             await _create(client, ws, one.flow, mine, STRATEGY[params.overlap])
+            if one.flow in there:  # the server itself drops what is not due yet
+                await drop_overdue(client, there[one.flow].id, "planned before its schedule was changed")
         else:
             await client.delete_deployment(there[one.flow].id)
     return found

@@ -1,5 +1,7 @@
 """Runs that nobody works on any more: what a stopped worker left, and what a schedule that is gone had planned."""
 
+import asyncio
+from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -11,6 +13,7 @@ from prefect.states import Cancelled, Crashed
 from flows.server import slug
 from tasks.contracts.workspace import Workspace
 
+AT_ONCE = 10  # requests
 AT_WORK = ("PENDING", "RUNNING", "CANCELLING")
 SUBMITTED = ("PENDING",)  # given to a worker, and no process of its own yet that could send heartbeats
 
@@ -31,11 +34,17 @@ async def crash_leftovers(client: PrefectClient, ws: Workspace, states: tuple[st
     return len(found)
 
 
-async def drop_planned(client: PrefectClient, deployment: UUID, why: str) -> int:
-    """Cancel what a schedule planned for a deployment and no worker took; returns how many there were."""
-    wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}, "deployment_id": {"any_": [deployment]}}
+async def drop_overdue(client: PrefectClient, deployment: UUID, why: str) -> int:
+    """Cancel what a schedule planned for a deployment, is due, and no worker took; returns how many there were."""
+    now = datetime.now(UTC).isoformat()
+    wanted = {
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "deployment_id": {"any_": [deployment]},
+        "expected_start_time": {"before_": now},
+    }
     found = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted))
-    planned = [run for run in found if run.auto_scheduled]
-    for run in planned:
-        await client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
-    return len(planned)
+    overdue = [run for run in found if run.auto_scheduled]
+    for start in range(0, len(overdue), AT_ONCE):
+        some = overdue[start : start + AT_ONCE]
+        await asyncio.gather(*(client.set_flow_run_state(run.id, Cancelled(message=why), force=True) for run in some))
+    return len(overdue)

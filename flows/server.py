@@ -189,6 +189,7 @@ def environment(ws: Workspace, params: OperateParams, url: str) -> dict[str, str
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": url,
         DATABASE: database,
+        "PREFECT_API_DATABASE_TIMEOUT": "60",  # seconds; Prefect's 10 are too few for SQLite on a busy machine
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": url.rpartition(":")[2].removesuffix("/api"),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{ui},{ui.replace(HOST, 'localhost')}",

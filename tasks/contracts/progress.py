@@ -12,6 +12,7 @@ from tasks.contracts.text import for_terminal
 
 T = TypeVar("T")
 LOG = logging.getLogger("graft")
+LOG.propagate = False  # what is said is on the terminal already: a library that prints all records would say it again
 _SECONDS_BETWEEN_LINES = 10.0
 QUIET = "GRAFT_QUIET"  # set in the environment by `--quiet`, so that child processes are quiet too
 
