@@ -195,6 +195,9 @@ def environment(ws: Workspace, params: OperateParams, url: str) -> dict[str, str
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{ui},{ui.replace(HOST, 'localhost')}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # of Prefect's 100 planned runs, all that fell due while the server was down would be made up for at once;
+        # with so many late ones its writes to SQLite were seen to lock each other out for good
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "10",
         # kept in memory, as is usual, the turn of a run that died with the server would never be free again
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
