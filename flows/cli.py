@@ -5,11 +5,12 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import audits, commands, models, predicting
+from flows import audits, commands, models, operating, predicting
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
@@ -90,7 +91,9 @@ def parser() -> Parser:
 
     status = add("status", help="what is fresh, what would run, and why")
     status.add_argument("--why", action="store_true", help="also what the last run did with each stage, and why")
-    _json(status).set_defaults(command=commands.status)
+    _json(status).set_defaults(command=operating.status)
+
+    _operate(add)
 
     report = add("report", help="draw reports/index.html, or print one stage's findings")
     report.add_argument("stage", nargs="?", choices=("quality", "bias", "gate", "selection", "evaluation"))
@@ -107,6 +110,19 @@ def parser() -> Parser:
 
     predicting.options(_json(add("predict", help="a class for each image and how sure it is, or why none is named")))
     return top
+
+
+def _operate(add: Callable[..., argparse.ArgumentParser]) -> None:
+    up = add("up", help="a Prefect server with its page, and a worker, in the background")
+    _json(up).set_defaults(command=operating.up)
+
+    _json(add("down", help="stop them")).set_defaults(command=operating.down)
+
+    _json(add("doctor", help="is this machine fit for it, and is the workspace")).set_defaults(command=operating.doctor)
+
+    deploy = add("deploy", help="make the server's deployments and schedules agree with params.yaml")
+    deploy.add_argument("--dry-run", action="store_true", help="only show what would change")
+    _json(deploy).set_defaults(command=operating.deploy)
 
 
 def _run(command: argparse.ArgumentParser) -> None:

@@ -29,6 +29,7 @@ def init(arguments: Namespace) -> int:
 
 def run(arguments: Namespace) -> int:
     """The pipeline, then the registry and the report page."""
+    from flows.logs import recorded
     from flows.publish import publish
     from flows.stages import STAGES, Outcome, only_run
     from tasks.contracts.params_file import override
@@ -44,7 +45,7 @@ def run(arguments: Namespace) -> int:
 
         return pipeline(ws.root, arguments.until, arguments.force)
 
-    with only_run(ws):
+    with only_run(ws), recorded(ws):
         for change in override(ws.params, arguments.set):
             say(f"params.yaml: {change}")
         try:
@@ -71,25 +72,6 @@ def stage(arguments: Namespace) -> int:
     ws = find_workspace(arguments.workspace)
     with only_run(ws):
         run_step(ws, arguments.name, arguments.results_version)
-    return 0
-
-
-def status(arguments: Namespace) -> int:
-    """What is fresh and what would run."""
-    from flows.stages import last_outcomes, stale_stages
-
-    ws = find_workspace(arguments.workspace)
-    did = last_outcomes(ws)
-    rows: list[dict[str, Any]] = [
-        {"stage": name, "state": "stale" if why else "fresh", "why": why, "last_run": did.get(name)}
-        for name, why in stale_stages(ws).items()
-    ]
-    if arguments.json:
-        return _dump(rows)
-    for row in rows:
-        _print(f"{row['stage']:<9} {row['state']:<6} {row['why']}".rstrip())
-        if arguments.why and row["last_run"]:
-            _print(f"{'':<16} last run: {row['last_run']['action']}, because {row['last_run']['why']}")
     return 0
 
 
@@ -192,7 +174,7 @@ def bring_up_to_date(
     ws: Workspace, start: "Callable[[], list[Outcome]]", until: str, *, force: bool = False
 ) -> list[dict[str, Any]]:
     """Start a flow where something is stale; where nothing is, Prefect is not even imported."""
-    from flows.engine import prepare_engine
+    from flows.engine import marked, prepare_engine
     from flows.stages import STAGES, Outcome, note, stale_stages, track_raw
 
     track_raw(ws)
@@ -200,7 +182,8 @@ def bring_up_to_date(
     wanted = STAGES[: STAGES.index(until) + 1]
     if force or any(stale[name] for name in wanted):
         prepare_engine(ws)
-        return [asdict(outcome) for outcome in start()]
+        with marked(ws):
+            return [asdict(outcome) for outcome in start()]
     outcomes = [Outcome(name, "skipped", "nothing it depends on has changed") for name in wanted]
     for outcome in outcomes:
         note(ws, outcome)

@@ -1,18 +1,18 @@
 """Prefect as the engine: which server, how quiet, and a stage as one of its tasks."""
 
 import os
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.stages import REPORTS, STAGES, Outcome, bring_up_to_date, note
+from flows.logs import RUN_ID
+from flows.server import HEARTBEAT_SECONDS, address, answers, slug
+from flows.stages import STAGES, Outcome, bring_up_to_date, note
 from tasks.contracts.progress import say
-from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 
-LOCAL_SERVER = "http://127.0.0.1:4200/api"
 START_UP_SECONDS = "120"  # Prefect's own 20 fail on a busy machine
 
 
@@ -28,26 +28,42 @@ class Run:
 def prepare_engine(ws: Workspace) -> None:
     """Choose the server before Prefect is imported: one that answers, else the embedded engine, which is said.
 
+    The one that the environment names comes first, then the workspace's own (`graft up`). One that merely listens at
+    Prefect's usual port is not taken: it may be another workspace's, and go down in the middle of the run.
+
     The embedded engine keeps its database in the workspace, so two workspaces never lock each other out.
     """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # graft says what happens; tracebacks are for bugs
-    url = os.environ.get("PREFECT_API_URL") or LOCAL_SERVER
-    if _answers(url):
+    url = os.environ.get("PREFECT_API_URL") or address(ws)
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT_SECONDS))  # the server waits for no less
+    if url and answers(url):
         os.environ["PREFECT_API_URL"] = url
         say(f"Prefect server: {url}")
         return
-    if os.environ.pop("PREFECT_API_URL", None):
+    if url:
+        os.environ.pop("PREFECT_API_URL", None)
         say(f"no Prefect server answers at {url}")
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", START_UP_SECONDS)
     os.environ.setdefault("PREFECT_HOME", str(ws.private / "prefect"))
-    say("starting Prefect's embedded engine (10 to 20 s; a running server is used instead: `prefect server start`)")
+    say("starting Prefect's embedded engine (10 to 20 s; a running server is used instead: `graft up`)")
+
+
+@contextmanager
+def marked(ws: Workspace) -> Iterator[None]:
+    """What Prefect runs here bears the workspace's name, by which its server knows whose it is, and the run's id."""
+    from prefect import tags
+
+    with tags("graft", slug(ws), *filter(None, [os.environ.get(RUN_ID)])):
+        yield
 
 
 def stage_task(name: str) -> Any:
     """A stage as a Prefect task: `(run, *stages before it) -> Outcome`."""
     from prefect import task
     from prefect.cache_policies import NO_CACHE
+
+    from flows.shown import show_stage
 
     def stage(run: Run, *_before: Outcome) -> Outcome:
         if STAGES.index(name) > STAGES.index(run.until):
@@ -56,27 +72,8 @@ def stage_task(name: str) -> Any:
         note(Workspace(run.workspace), outcome)
         say(f"{name}: {outcome.action} ({outcome.why})" if outcome.action != "ran" else f"{name}: done")
         if os.environ.get("PREFECT_API_URL"):
-            _show(Workspace(run.workspace), outcome)
+            show_stage(Workspace(run.workspace), outcome)
         return outcome
 
     stage.__doc__ = f"Bring {name} up to date."
     return task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(stage)
-
-
-def _show(ws: Workspace, outcome: Outcome) -> None:
-    """What a stage found, as artifacts on the server's page of the run."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
-
-    create_markdown_artifact(f"**{outcome.stage}** {outcome.action}: {outcome.why}", key=f"{outcome.stage}-outcome")
-    findings = [f for path in REPORTS.get(outcome.stage, ()) for f in read_json(ws.root / path)["findings"]]
-    if findings:
-        columns = ("severity", "check", "subject", "message")
-        create_table_artifact([{c: f[c] for c in columns} for f in findings], key=f"{outcome.stage}-findings")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False

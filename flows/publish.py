@@ -73,7 +73,7 @@ def _version(ws: Workspace) -> Version:
 
 def _saved(ws: Workspace) -> tuple[str, dict[str, Any]]:
     """The commit of the saved run, and what is noted with its version."""
-    params = load_params(ws.params).model_dump(mode="json", by_alias=True)
+    params = load_params(ws.params).model_dump(mode="json", by_alias=True, exclude={"operate"})
     with doing("saving the run"), _as_somebody(ws):
         commit = save_run(ws)
     return commit, {

@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.contracts.errors import BadData, BadEnvironment, BadUsage
+from flows.holding import only_run as only_run
+from flows.logs import RUN_ID
+from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import write_text
 from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import say
@@ -182,14 +184,37 @@ def raw_hash(ws: Workspace) -> str:
         return str(stage.outs[0].hash_info.value)
 
 
+def remote(ws: Workspace) -> str:
+    """Where DVC pushes by default, found reachable; empty where no remote is set.
+
+    Raises BadEnvironment where it cannot be reached.
+    """
+    from dvc.exceptions import DvcException
+
+    with _open(ws, lock=False) as repo:
+        name = repo.config["core"].get("remote")
+        if not name:
+            return ""
+        try:
+            place = repo.cloud.get_remote_odb(name)
+            url = str(repo.config["remote"][name]["url"])
+            place.fs.exists(place.path)
+            if place.fs.protocol == "local" and not Path(url).parent.is_dir():  # the last folder is made by DVC
+                raise BadEnvironment(f"the DVC remote {name} ({url}) is not there")
+        except (DvcException, OSError, RuntimeError) as error:
+            raise BadEnvironment(f"the DVC remote {name} cannot be reached ({one_line(str(error))})") from None
+        return f"{name} ({url})"
+
+
 def save_run(ws: Workspace) -> str:
-    """Save code, params, metrics and data hashes of a finished run as a DVC experiment; returns its commit.
+    """Save code, params, metrics and data hashes of a finished run as a DVC experiment of its id; returns its commit.
 
     The branch, the index and the working tree are left as they are.
     """
     with _open(ws, lock=False) as repo:
         places = (ws.root / "dvc.lock", ws.root / "data/raw.dvc", ws.metrics)  # what git has beside DVC's files
-        return str(repo.experiments.save(include_untracked=[str(place) for place in places]))
+        untracked = [str(place) for place in places]
+        return str(repo.experiments.save(name=os.environ.get(RUN_ID), include_untracked=untracked))
 
 
 def note(ws: Workspace, outcome: Outcome) -> None:
@@ -204,28 +229,6 @@ def last_outcomes(ws: Workspace) -> dict[str, dict[str, str]]:
     path = ws.private / LAST_RUN
     found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
-
-
-@contextmanager
-def only_run(ws: Workspace) -> Iterator[None]:
-    """Hold the workspace for one run; the operating system frees it when the process ends, however it ends.
-
-    Raises BadEnvironment where another run holds it.
-    """
-    import fcntl
-
-    ws.private.mkdir(exist_ok=True)
-    (ws.private / ".gitignore").write_text("*\n", encoding="utf-8")
-    with (ws.private / "run.lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise BadEnvironment(f"{ws.root} is in use by {file.read() or 'another run'}; wait until it ends") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
-        yield
 
 
 @contextmanager

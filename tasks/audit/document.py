@@ -43,7 +43,7 @@ def draft(ws: Workspace, params: Params) -> tuple[AuditReport, dict[str, bytes]]
         subject=subject,
         seed=params.seed,
         tool=tool,
-        params=params.model_dump(mode="json", by_alias=True, exclude={"audit"}),
+        params=params.model_dump(mode="json", by_alias=True, exclude={"audit", "operate"}),
         declared=declared,
         not_said=tuple(name for name, text in declared.items() if not text.strip()),
         bias=by_hash(read_json(ws.bias), hashes),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from tasks.contracts import schedules
 from tasks.contracts.reasons import REASONS
 from tasks.contracts.transforms import problem_of
 
@@ -319,6 +320,42 @@ class AuditParams(Section):
     owner: Text = ""
 
 
+def _given(check: Any) -> AfterValidator:
+    return AfterValidator(lambda text: text and check(text))
+
+
+class ScheduleParams(Section):
+    """When a flow starts by itself: by `cron` or every `interval`, in a time zone. Both empty: never."""
+
+    flow: Literal["retrain", "pipeline", "audit"] = "pipeline"
+    cron: Annotated[Text, _given(schedules.cron)] = ""
+    interval: Annotated[Text, _given(lambda text: schedules.interval(text) and text)] = ""
+    timezone: Annotated[str, AfterValidator(schedules.zone)] = "UTC"
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "ScheduleParams":
+        if self.cron and self.interval:
+            raise ValueError("cron and interval are two schedules; leave one of them empty")
+        return self
+
+
+def _database(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    if not url or (separator and rest and scheme in ("postgresql", "postgresql+asyncpg")):
+        return url and f"postgresql+asyncpg://{rest}"
+    raise ValueError("expected postgresql://USER@HOST/NAME, or nothing for SQLite in the workspace")
+
+
+class OperateParams(Section):
+    """The server of `graft up`, what it starts by itself, and whom it tells. No stage reads this."""
+
+    database: Annotated[Text, AfterValidator(_database)] = ""
+    port: int = Field(4200, ge=1024, le=65535)
+    schedule: ScheduleParams = ScheduleParams()
+    overlap: Literal["wait", "drop"] = "wait"
+    notify: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...] = ()
+
+
 class Params(Section):
     """The whole of `params.yaml`."""
 
@@ -332,3 +369,4 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     register_: RegisterParams = Field(RegisterParams(), alias="register")
     audit: AuditParams = AuditParams()
+    operate: OperateParams = OperateParams()

@@ -13,6 +13,8 @@ from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import write_text
 from tasks.contracts.params import Params
 
+UNSTAGED = ("audit", "operate")  # sections that no stage reads, and DVC does not hash
+
 
 def load_params(path: Path) -> Params:
     """The validated params at `path`.
@@ -25,7 +27,7 @@ def load_params(path: Path) -> Params:
 def require_whole(path: Path) -> None:
     """Raise BadUsage where a stage's section is missing: DVC hashes the file's words, so a default must stand in it."""
     document = _read(path)
-    if missing := [key for key in _known_keys([]) if key not in {*document, "audit"}]:
+    if missing := [key for key in _known_keys([]) if key not in {*document, *UNSTAGED}]:
         raise BadUsage(f"{path.name}: {', '.join(missing)} missing; `graft init DIR` writes a file that has them all")
 
 

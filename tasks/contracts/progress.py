@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, plain lines elsewhere. Always on stderr."""
 
+import logging
 import os
 import sys
 import time
@@ -10,12 +11,15 @@ from typing import TypeVar
 from tasks.contracts.text import for_terminal
 
 T = TypeVar("T")
+LOG = logging.getLogger("graft")
+LOG.propagate = False  # what is said is on the terminal already: a library that prints all records would say it again
 _SECONDS_BETWEEN_LINES = 10.0
 QUIET = "GRAFT_QUIET"  # set in the environment by `--quiet`, so that child processes are quiet too
 
 
 def say(text: str) -> None:
-    """One plain line about what is going on."""
+    """One plain line about what is going on, which the log of the run gets as well."""
+    LOG.info("%s", text)
     if not os.environ.get(QUIET):
         sys.stderr.write(for_terminal(text) + "\n")
         sys.stderr.flush()

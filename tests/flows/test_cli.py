@@ -274,7 +274,7 @@ def test_models_status_and_report_speak_json(capsys, finished):
 
     assert [(v["number"], v["champion"]) for v in read("models", "list")] == [(1, True)]
     assert read("models", "show", "model@1")["bundle"]["model"]["classes"] == list(CLASSES)
-    assert {row["state"] for row in read("status")} == {"fresh"}
+    assert {row["state"] for row in read("status")["stages"]} == {"fresh"}
     assert read("report", "quality")["report"] == "quality"
 
 

@@ -26,6 +26,7 @@ HOMES = {  # a heavy or risky library -> the only places that may import it
     "optuna": ("tasks/tune/study.py",),
     "timm": ("tasks/backbone/timm_zoo.py",),
     "captum": ("tasks/evaluate/saliency.py",),
+    "cronsim": ("tasks/contracts/schedules.py",),
     "cryptography": ("tasks/audit/keys.py",),
     "skimage": ("tasks/ingest/demo.py", "tasks/ingest/crops.py"),
 }

@@ -1,58 +1,77 @@
-"""A run on a real Prefect server: the stages and their findings are seen there, and the results are the same."""
+"""`graft up`: a real server and worker of one's own, what they start by themselves, and that nothing stays."""
 
 import json
-import os
 import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 
 import pytest
 
+from flows.server import slug, state_of
 from tasks.contracts.params_file import override
-from tests.flows.conftest import BIN
-
-
-def ask(url: str, body: dict | None = None):
-    data = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read())
+from tests.flows.conftest import graft, make, run_stages
+from tests.flows.serving import ask, processes_of, runs, until
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The address of a server of our own on loopback, with an empty database."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = tmp_path_factory.mktemp("prefect")
-    environment = {**os.environ, "PREFECT_HOME": str(home)}
-    command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "log").open("w") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
-        url = f"http://127.0.0.1:{port}/api"
-        for _ in range(240):
-            try:
-                ask(f"{url}/health")
-                break
-            except (urllib.error.URLError, ConnectionError):
-                assert process.poll() is None, (home / "log").read_text()
-                time.sleep(0.5)
-        yield url
-        process.terminate()
-
-
-def test_a_server_that_answers_is_used_and_shows_what_was_found(workspace, server):
-    override(workspace.params, ["bias.permutations=21"])
-    command = [str(BIN / "graft"), "--workspace", str(workspace.root), "audit"]
-    environment = {**os.environ, "PREFECT_API_URL": server}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+def up(tmp_path_factory: pytest.TempPathFactory):
+    """An audited workspace with its server up; the port that its params ask for is taken by somebody else."""
+    ws = make(tmp_path_factory.mktemp("served"))
+    run_stages(ws, "bias")
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        somebody.listen()
+        override(ws.params, [f"operate.port={somebody.getsockname()[1]}"])
+        done = graft(ws, "up")
     assert done.returncode == 0, done.stderr
-    assert f"Prefect server: {server}" in done.stderr
-    (flow_run,) = ask(f"{server}/flow_runs/filter", {})
-    assert flow_run["state_type"] == "COMPLETED"
-    assert {run["name"] for run in ask(f"{server}/task_runs/filter", {})} == {"ingest", "quality", "bias"}
-    artifacts = {artifact["key"]: artifact for artifact in ask(f"{server}/artifacts/filter", {})}
+    assert "is in use; taking" in done.stderr
+    yield ws
+    graft(ws, "down")
+
+
+def test_a_second_up_finds_it_up(up):
+    before = state_of(up)
+    done = graft(up, "up", "--json")
+    assert json.loads(done.stdout) == {"ui": before.ui, "api": before.url, "changed": []}
+    assert state_of(up) == before
+
+
+def test_a_schedule_fires_and_its_run_completes(up):
+    url = state_of(up).url
+    override(up.params, ["operate.schedule.interval=10s", "operate.schedule.flow=audit"])
+    line = f"~ audit/{slug(up)}: schedule none -> every 0:00:10 (UTC)"
+    assert graft(up, "deploy", "--dry-run").stdout == f"{line}\n"
+    assert line in graft(up, "deploy").stdout
+    assert "agrees" in graft(up, "deploy").stdout
+    assert f"audit/{slug(up)}: schedule every 0:00:10 (UTC), next 20" in graft(up, "status").stdout
+    (run, *_) = until(lambda: runs(url, "audit", "COMPLETED"), "scheduled run that completed")
+    assert run["auto_scheduled"]
+    assert {"graft", slug(up)} <= set(run["tags"])
+    assert (up.reports / "audits").is_dir()
+    override(up.params, ["operate.schedule.interval="])
+    assert "schedule every 0:00:10 (UTC) -> none" in graft(up, "deploy").stdout
+    assert not [run for run in runs(url, "audit", "SCHEDULED") if run["auto_scheduled"]]
+    until(lambda: not runs(url, "audit", "PENDING", "RUNNING"), "end of the last run")
+
+
+def test_a_run_at_a_terminal_is_seen_on_the_server_with_what_it_found(up):
+    url = state_of(up).url
+    override(up.params, ["bias.permutations=21"])
+    done = graft(up, "audit")
+    assert done.returncode == 0, done.stderr
+    assert f"Prefect server: {url}" in done.stderr
+    assert {run["name"] for run in ask(f"{url}/task_runs/filter", {})} >= {"ingest", "quality", "bias"}
+    artifacts = {artifact["key"]: artifact for artifact in ask(f"{url}/artifacts/filter", {})}
     assert {"ingest-outcome", "quality-outcome", "bias-outcome", "quality-findings"} <= set(artifacts)
     assert "truncated" in artifacts["quality-findings"]["data"]
+
+
+def test_down_leaves_nothing_and_up_knows_the_database_again(up):
+    before = state_of(up)
+    assert graft(up, "down").stdout == "stopped: worker and server\n"
+    assert not before.server.alive
+    assert not before.worker.alive
+    assert state_of(up) is None
+    assert not processes_of(up)
+    assert graft(up, "down").stdout == "nothing was up\n"
+    refused = graft(up, "deploy")
+    assert refused.returncode == 4
+    assert refused.stderr == "graft: no Prefect server; start one with `graft up`, or name yours in PREFECT_API_URL\n"

@@ -1,0 +1,50 @@
+"""Runs that nobody works on any more: what a stopped worker left, and what a schedule that is gone had planned."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Crashed
+
+from flows.server import slug
+from tasks.contracts.workspace import Workspace
+
+AT_ONCE = 10  # requests
+AT_WORK = ("PENDING", "RUNNING", "CANCELLING")
+SUBMITTED = ("PENDING",)  # given to a worker, and no process of its own yet that could send heartbeats
+
+
+async def crash_leftovers(client: PrefectClient, ws: Workspace, states: tuple[str, ...], why: str) -> int:
+    """Mark the runs of the workspace's pool that are in one of `states` as crashed, which frees their turn.
+
+    Only for where no worker runs. Returns how many there were.
+    """
+    runs = FlowRunFilter.model_validate({"state": {"type": {"any_": states}}})
+    pool = WorkPoolFilter.model_validate({"name": {"any_": [slug(ws)]}})
+    try:
+        found: list[FlowRun] = await client.read_flow_runs(flow_run_filter=runs, work_pool_filter=pool)
+    except ObjectNotFound:
+        return 0
+    for run in found:
+        await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
+    return len(found)
+
+
+async def drop_overdue(client: PrefectClient, deployment: UUID, why: str) -> int:
+    """Cancel what a schedule planned for a deployment, is due, and no worker took; returns how many there were."""
+    now = datetime.now(UTC).isoformat()
+    wanted = {
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "deployment_id": {"any_": [deployment]},
+        "expected_start_time": {"before_": now},
+    }
+    found = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted))
+    overdue = [run for run in found if run.auto_scheduled]
+    for start in range(0, len(overdue), AT_ONCE):
+        some = overdue[start : start + AT_ONCE]
+        await asyncio.gather(*(client.set_flow_run_state(run.id, Cancelled(message=why), force=True) for run in some))
+    return len(overdue)

@@ -1,0 +1,193 @@
+"""What `up`, `down`, `deploy`, `status` and `doctor` do. Each takes parsed arguments and returns an exit code."""
+
+import asyncio
+import os
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flows.output import dump, show
+from tasks.contracts.errors import BadEnvironment, BadUsage, one_line
+from tasks.contracts.progress import say
+from tasks.contracts.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+    from tasks.contracts.params import OperateParams
+
+T = TypeVar("T")
+
+
+def up(arguments: Namespace) -> int:
+    """A server and a worker in the background, with the deployments that params ask for."""
+    from flows import server
+    from tasks.contracts.params_file import load_params
+
+    ws = find_workspace(arguments.workspace)
+    params = load_params(ws.params).operate
+    with server.alone(ws):
+        state = server.start_server(ws, params)
+        changed = _ask(ws, state.url, lambda client: _deploy(client, ws, params))
+        for name in _ask(ws, state.url, lambda client: _missing(client, params)):
+            say(f"operate.notify: the server has no block {name}; make it at {state.ui}/blocks, then `graft deploy`")
+        if not (state.worker and state.worker.alive):
+            lost = "its worker ended before it began"
+            _ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
+            say("starting a worker")
+            state = server.start_worker(ws, params, state)
+        from flows.deployments import worker_is_online
+
+        server.wait_for_worker(ws, state, lambda: _ask(ws, state.url, lambda client: worker_is_online(client, ws)))
+    if arguments.json:
+        return dump({"ui": state.ui, "api": state.url, "changed": changed})
+    return show("\n".join([*changed, f"up: {state.ui}"]))
+
+
+def down(arguments: Namespace) -> int:
+    """Stop both; the database stays, so that the next `graft up` knows every earlier run."""
+    from flows import server
+
+    ws = find_workspace(arguments.workspace)
+    with server.alone(ws):
+        state = server.stop_worker(ws)
+        if state and server.answers(state.url):
+            _ask(ws, state.url, lambda client: _crash(client, ws, "graft down ended it"))
+        stopped = [*(["worker"] if state else []), *server.stop(ws)]
+    if arguments.json:
+        return dump({"stopped": stopped})
+    return show(f"stopped: {' and '.join(stopped)}" if stopped else "nothing was up")
+
+
+def deploy(arguments: Namespace) -> int:
+    """Make the deployments of a server that answers agree with params, and say what was changed."""
+    from flows import server
+    from tasks.contracts.params_file import load_params
+
+    ws = find_workspace(arguments.workspace)
+    params = load_params(ws.params).operate
+    url = _address(ws)
+    if missing := _ask(ws, url, lambda client: _missing(client, params)):
+        raise BadUsage(f"params.yaml: operate.notify: the server at {url} has no block {', '.join(missing)}")
+    with server.alone(ws):
+        work = _differences if arguments.dry_run else _deploy
+        lines = _ask(ws, url, lambda client: work(client, ws, params))
+    if arguments.json:
+        return dump({"changed": lines, "applied": not arguments.dry_run})
+    return show("\n".join(lines or [f"{url} agrees with params.yaml"]))
+
+
+def status(arguments: Namespace) -> int:
+    """What is fresh and what would run, and what is up."""
+    from flows.stages import last_outcomes, stale_stages
+
+    ws = find_workspace(arguments.workspace)
+    did = last_outcomes(ws)
+    rows: list[dict[str, Any]] = [
+        {"stage": name, "state": "stale" if why else "fresh", "why": why, "last_run": did.get(name)}
+        for name, why in stale_stages(ws).items()
+    ]
+    running = _running(ws)
+    if arguments.json:
+        return dump({"stages": rows, "server": running})
+    for row in rows:
+        show(f"{row['stage']:<9} {row['state']:<6} {row['why']}".rstrip())
+        if arguments.why and row["last_run"]:
+            show(f"{'':<16} last run: {row['last_run']['action']}, because {row['last_run']['why']}")
+    return show("\n".join(_running_lines(running))) if running else 0
+
+
+def doctor(arguments: Namespace) -> int:
+    """Is this machine fit for it, and is the workspace; exit 4 where something is bad."""
+    from flows.doctor import examine
+
+    found = examine(find_workspace(arguments.workspace))
+    if arguments.json:
+        dump([asdict(one) for one in found])
+    else:
+        for one in found:
+            remedy = f"; {one.remedy}" if one.remedy and one.verdict != "ok" else ""
+            show(one_line(f"{one.verdict:<4} {one.name}: {one.said}{remedy}"))
+    return BadEnvironment.exit_code if any(one.verdict == "bad" for one in found) else 0
+
+
+def _running(ws: Workspace) -> dict[str, Any] | None:
+    """What `graft up` started, whether it still runs, and what is planned; None where nothing was started."""
+    from flows import server
+
+    state = server.state_of(ws)
+    if state is None:
+        return None
+    up = state.server.alive and server.answers(state.url)
+    deployments = []
+    if up:
+        from flows.deployments import deployed
+
+        deployments = _ask(ws, state.url, lambda client: deployed(client, ws))
+    worker = bool(state.worker and state.worker.alive)
+    return {"ui": state.ui, "server": up, "worker": worker, "deployments": deployments}
+
+
+def _running_lines(running: dict[str, Any]) -> list[str]:
+    said = {True: "up", False: "down; `graft up` starts it again"}
+    lines = [f"server    {said[running['server']]}  {running['ui']}", f"worker    {said[running['worker']]}"]
+    for one in running["deployments"]:
+        following = f", next {one['next']}" if one["next"] else ""
+        lines.append(f"{one['deployment']}: schedule {one['schedule']}{following}")
+    return lines
+
+
+async def _deploy(client: "PrefectClient", ws: Workspace, params: "OperateParams") -> list[str]:
+    from flows.automations import automate
+    from flows.deployments import deploy as apply
+
+    changed = [one.line for one in await apply(client, ws, params)]
+    return changed + await automate(client, ws, params)
+
+
+async def _crash(client: "PrefectClient", ws: Workspace, why: str, *, began: bool = True) -> int:
+    from flows.leftovers import AT_WORK, SUBMITTED, crash_leftovers
+
+    return await crash_leftovers(client, ws, AT_WORK if began else SUBMITTED, why)
+
+
+async def _missing(client: "PrefectClient", params: "OperateParams") -> list[str]:
+    from flows.automations import missing_blocks
+
+    return await missing_blocks(client, params)
+
+
+async def _differences(client: "PrefectClient", ws: Workspace, params: "OperateParams") -> list[str]:
+    from flows.deployments import differences
+
+    return [one.line for one in await differences(client, ws, params)]
+
+
+def _address(ws: Workspace) -> str:
+    """The API to talk to: the one that the environment names, or the workspace's own."""
+    from flows import server
+
+    url = os.environ.get("PREFECT_API_URL") or server.address(ws)
+    if url is None:
+        raise BadEnvironment("no Prefect server; start one with `graft up`, or name yours in PREFECT_API_URL")
+    if not server.answers(url):
+        raise BadEnvironment(f"no Prefect server answers at {url}; `graft up` heals the workspace's own")
+    return url
+
+
+def _ask(ws: Workspace, url: str, work: "Callable[[PrefectClient], Awaitable[T]]") -> T:
+    """Do some work with a client of the API at `url`. Raises BadEnvironment with the server's words where it fails."""
+    os.environ.setdefault("PREFECT_HOME", str(ws.private / "prefect"))
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    import httpx
+    from prefect.client.orchestration import PrefectClient
+
+    async def talk() -> T:
+        async with PrefectClient(url) as client:
+            return await work(client)
+
+    try:
+        return asyncio.run(talk())
+    except httpx.HTTPError as error:
+        raise BadEnvironment(f"Prefect at {url}: {error}") from error

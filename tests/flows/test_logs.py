@@ -1,0 +1,67 @@
+"""The log of a run: a JSON object in a line, one id in all of them, and no secret."""
+
+import json
+import logging
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.logs import KEPT, RUN_ID, masked, recorded
+from tasks.contracts.progress import say
+from tasks.contracts.workspace import Workspace
+
+
+def lines(ws: Workspace, run: str) -> list[dict]:
+    return [json.loads(line) for line in (ws.private / "logs" / f"{run}.jsonl").read_text().splitlines()]
+
+
+def test_what_is_said_is_in_the_log_of_its_run_and_nowhere_after(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(RUN_ID, raising=False)
+    ws = Workspace(tmp_path)
+    with recorded(ws) as run:
+        assert os.environ[RUN_ID] == run
+        say("half way\n\x1b[2J")
+        logging.getLogger("dvc").warning("a remark")
+        with recorded(ws) as again:  # a child process
+            assert again == run
+    say("after")
+    assert [(one["run"], one["source"], one["text"]) for one in lines(ws, run)] == [
+        (run, "graft", "half way\n\x1b[2J"),
+        *[(run, "dvc", "a remark")],
+    ]
+    assert RUN_ID not in os.environ
+    assert "half way" in capsys.readouterr().err
+
+
+def test_a_traceback_stays_out_and_a_secret_is_masked(tmp_path, monkeypatch):
+    monkeypatch.setenv("REMOTE_TOKEN", "abc123def")
+    with recorded(Workspace(tmp_path)) as run:
+        try:
+            raise ValueError("postgresql://ada:hunter2@db/x refused abc123def")
+        except ValueError:
+            logging.getLogger("prefect").exception("failed")
+    (line,) = lines(Workspace(tmp_path), run)
+    assert line["text"] == "failed (ValueError: postgresql://ada:***@db/x refused ***)"
+
+
+@given(st.text(st.characters(categories=("L", "N")), min_size=6), st.text())
+def test_no_password_survives_in_an_address_or_behind_its_name(secret, around):
+    for text in (
+        f"{around} https://user:{secret}@host/path",
+        f"{around} password={secret}",
+        f"{around} api_key: {secret}",
+    ):
+        assert secret not in masked(text).removeprefix(masked(around))
+
+
+def test_old_logs_go(tmp_path):
+    ws = Workspace(tmp_path)
+    (ws.private / "logs").mkdir(parents=True)
+    for number in range(KEPT + 3):
+        (ws.private / "logs" / f"2020010{number:04}.jsonl").touch()
+    with recorded(ws) as run:
+        pass
+    kept = sorted(path.stem for path in (ws.private / "logs").iterdir())
+    assert len(kept) == KEPT
+    assert kept[-1] == run
