@@ -318,6 +318,25 @@ class AuditParams(Section):
     owner: Text = ""
 
 
+class OnChangeParams(Section):
+    """How much must have changed for an unattended run to train; all three must hold, and 0 asks for nothing.
+
+    `files` that were added, removed, changed or moved; their `share` of all; the largest `drift` that is found between
+    the images that came or went and those that stayed (docs/bias.md).
+    """
+
+    files: int = Field(1, ge=1)
+    share: Share = 0.0
+    drift: Share = 0.0
+
+
+class OperateParams(Section):
+    """Unattended runs: when they train, and what they leave in git. No stage reads it."""
+
+    on_change: OnChangeParams = OnChangeParams()
+    leave: Literal["branch", "fast_forward"] = "branch"
+
+
 class Params(Section):
     """The whole of `params.yaml`."""
 
@@ -331,3 +350,4 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     register_: RegisterParams = Field(RegisterParams(), alias="register")
     audit: AuditParams = AuditParams()
+    operate: OperateParams = OperateParams()

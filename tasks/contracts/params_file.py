@@ -25,7 +25,7 @@ def load_params(path: Path) -> Params:
 def require_whole(path: Path) -> None:
     """Raise BadUsage where a stage's section is missing: DVC hashes the file's words, so a default must stand in it."""
     document = _read(path)
-    if missing := [key for key in _known_keys([]) if key not in {*document, "audit"}]:
+    if missing := [key for key in _known_keys([]) if key not in {*document, "audit", "operate"}]:
         raise BadUsage(f"{path.name}: {', '.join(missing)} missing; `graft init DIR` writes a file that has them all")
 
 

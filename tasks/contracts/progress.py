@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from tasks.contracts.text import for_terminal
@@ -12,10 +13,14 @@ from tasks.contracts.text import for_terminal
 T = TypeVar("T")
 _SECONDS_BETWEEN_LINES = 10.0
 QUIET = "GRAFT_QUIET"  # set in the environment by `--quiet`, so that child processes are quiet too
+LOG = "GRAFT_LOG"  # a file that every line goes to as well, with the time: set for the length of a recorded run
 
 
 def say(text: str) -> None:
     """One plain line about what is going on."""
+    if log := os.environ.get(LOG):
+        with Path(log).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {for_terminal(text)}\n")
     if not os.environ.get(QUIET):
         sys.stderr.write(for_terminal(text) + "\n")
         sys.stderr.flush()
