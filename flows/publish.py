@@ -1,10 +1,11 @@
 """What follows a finished run: the run is saved, its bundle becomes a version, and perhaps the champion."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from importlib.util import find_spec
+from typing import Any
 
 from flows.stages import bundle_hash, raw_hash, save_run
 from flows.workspaces import has_identity
@@ -20,8 +21,13 @@ LIBRARIES = ("graft", "albumentations", "numpy", "pandas", "pillow", "scikit-lea
 EXTRAS = ("timm",)  # where they are installed
 
 
-def publish(ws: Workspace) -> Version:
-    """The version of the bundle that the last run made; an unchanged bundle keeps the version that it has."""
+def publish(
+    ws: Workspace, trigger: dict[str, Any] | None = None, save: Callable[[Workspace], str] = save_run
+) -> Version:
+    """The version of the bundle that the last run made; an unchanged bundle keeps the version that it has.
+
+    `trigger` is noted with it: what an unattended run was started by. `save` gives the commit that is tagged.
+    """
     known = versions(ws)
     champion = next((version for version in known if version.champion), None)
     if version := registered(ws, known):
@@ -30,7 +36,7 @@ def publish(ws: Workspace) -> Version:
     decision = _decide(ws, champion, known) if champion else FIRST
     params = load_params(ws.params).model_dump(mode="json", by_alias=True)
     with doing("saving the run"), _as_somebody(ws):
-        commit = save_run(ws)
+        commit = save(ws)
     note = {
         "bundle": bundle_hash(ws),
         "data": raw_hash(ws),
@@ -38,6 +44,8 @@ def publish(ws: Workspace) -> Version:
         "libraries": {name: metadata.version(name) for name in (*LIBRARIES, *filter(find_spec, EXTRAS))},
         "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
     }
+    if trigger is not None:
+        note["trigger"] = trigger
     return register(ws, commit, note, decision)
 
 

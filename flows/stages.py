@@ -175,7 +175,8 @@ def save_run(ws: Workspace) -> str:
     The branch, the index and the working tree are left as they are.
     """
     with open_repository(ws, lock=False) as repo:
-        return str(repo.experiments.save(include_untracked=[str(ws.root / "dvc.lock"), str(ws.root / "data/raw.dvc")]))
+        files = ("dvc.lock", "data/raw.dvc", "reports/metrics.json")
+        return str(repo.experiments.save(include_untracked=[str(ws.root / file) for file in files]))
 
 
 def note(ws: Workspace, outcome: Outcome) -> None:

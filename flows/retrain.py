@@ -1,0 +1,32 @@
+"""What a schedule, an event or a person starts when data may have changed, as one Prefect flow."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.pipeline import pipeline
+from flows.stages import Outcome
+from flows.unattended import retrain_once
+from tasks.contracts.errors import one_line
+from tasks.contracts.run_records import Trigger
+from tasks.contracts.workspace import Workspace
+
+MOST_WORDS = 300  # of a reason: it may come over a network
+
+
+@flow(name="retrain", log_prints=False)
+def retrain(workspace: Path, reason: str = "asked for", change: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Snapshot, policy, what changed made anew, version, branch; returns the record of the run.
+
+    `change` is the event that started it, where there was one.
+    """
+    event = one_line(str((change or {}).get("event", "")))[:MOST_WORDS]
+    trigger = Trigger(one_line(reason)[:MOST_WORDS], event)
+    return asdict(retrain_once(Workspace(workspace.resolve()), trigger, start))
+
+
+def start(worktree: Workspace, until: str) -> list[Outcome]:
+    """The stages as a flow of their own below this one."""
+    return list(pipeline(worktree.root, until))
