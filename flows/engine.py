@@ -32,7 +32,7 @@ def prepare_engine(ws: Workspace) -> None:
     """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # graft says what happens; tracebacks are for bugs
     url = os.environ.get("PREFECT_API_URL") or LOCAL_SERVER
-    if _answers(url):
+    if answers(url):
         os.environ["PREFECT_API_URL"] = url
         say(f"Prefect server: {url}")
         return
@@ -74,7 +74,8 @@ def _show(ws: Workspace, outcome: Outcome) -> None:
         create_table_artifact([{c: f[c] for c in columns} for f in findings], key=f"{outcome.stage}-findings")
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a Prefect API is healthy there."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310
             return bool(answer.status == 200)
