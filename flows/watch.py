@@ -55,7 +55,8 @@ def watch(ws: Workspace, act: Act, pace: Pace, signals: Signals) -> None:
     looked at again when they change. What `act` raises ends the watch.
     """
     before = ""
-    for heard in _moments(ws, pace, signals):
+    for moment in _moments(ws, pace, signals):
+        heard = moment
         now = _settled(ws, pace, signals)
         while now != before and not signals.stop.is_set():
             before = now
@@ -63,7 +64,7 @@ def watch(ws: Workspace, act: Act, pace: Pace, signals: Signals) -> None:
             if trigger and not act(trigger):
                 before = ""
                 break
-            now = _settled(ws, pace, signals)  # what came while it worked
+            now, heard = _settled(ws, pace, signals), "it changed while a run worked"
 
 
 def look_once(ws: Workspace, reason: str) -> Trigger | None:

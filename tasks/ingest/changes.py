@@ -30,8 +30,8 @@ class DataChange:
 
     @property
     def share(self) -> float:
-        """The same as a share of the files of the larger state, 0 where nothing changed."""
-        return self.count / max(self.files, self.files - self.added + self.removed, 1)
+        """The same as a share of all files, those that have gone included; 0 where nothing changed."""
+        return self.count / max(self.files + self.removed, 1)
 
     def words(self) -> str:
         """For people: `12 files added, 1 removed`."""

@@ -30,8 +30,8 @@ def render_runs(runs: Sequence[RunRecord]) -> str:
 def run_line(run: RunRecord) -> str:
     """For a terminal."""
     made = f"{run.version}{', champion' if run.champion else ''}" if run.version else ""
-    parts = (run.id, f"{run.flow:<7} {WORDS.get(run.state, run.state):<13}", run.trigger.reason, made)
-    return one_line("  ".join(filter(None, parts)))
+    head = f"{one_line(run.id):<20}  {one_line(run.flow):<8} {WORDS.get(run.state, run.state):<13}"
+    return "  ".join(filter(None, (head, made, one_line(run.trigger.reason))))
 
 
 def changed(run: RunRecord) -> str:
