@@ -130,10 +130,10 @@ def _listen(ws: Workspace, act: "Act", when: "tuple[Pace, Signals]", arguments: 
 def _once(ws: Workspace, act: "Act") -> int:
     from flows.watch import look_once
 
-    trigger = look_once(ws, "a look")
-    if trigger is None:
+    due = look_once(ws, "a look")
+    if due is None:
         return show("nothing to do")
-    return 0 if act(trigger) else 4
+    return 0 if act(due.trigger) else 4
 
 
 def _say_whether(ws: Workspace, *, as_json: bool) -> int:

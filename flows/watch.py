@@ -34,6 +34,14 @@ class Pace:
     quiet: float = 2.0
 
 
+@dataclass(frozen=True)
+class Due:
+    """A run that is to be started: `key` stands for the content that it is for."""
+
+    key: str
+    trigger: Trigger
+
+
 @dataclass
 class Signals:
     """What reaches a watch from outside: an end, or a wish that it look now, with the reason for it."""
@@ -54,25 +62,28 @@ def watch(ws: Workspace, act: Act, pace: Pace, signals: Signals) -> None:
     What could not be done is tried again at the next look. Data that cannot be read as they are now are said, and
     looked at again when they change. What `act` raises ends the watch.
     """
-    before = ""
+    before = acted = ""
     for moment in _moments(ws, pace, signals):
         heard = moment
         now = _settled(ws, pace, signals)
         while now != before and not signals.stop.is_set():
             before = now
-            trigger = _due(ws, heard)
-            if trigger and not act(trigger):
-                before = ""
-                break
+            due = _due(ws, heard)
+            if due and due.key != acted:
+                say(f"{due.trigger.reason} ({due.trigger.event})")
+                if not act(due.trigger):
+                    before = ""
+                    break
+                acted = due.key
             now, heard = _settled(ws, pace, signals), "it changed while a run worked"
 
 
-def look_once(ws: Workspace, reason: str) -> Trigger | None:
-    """What to start a run for, were it looked at now; None where there is nothing to do."""
+def look_once(ws: Workspace, heard: str) -> Due | None:
+    """What to start a run for, were it looked at now; None where there is nothing to do. Nothing is copied."""
     scene = survey(ws)
     if _acted_on(ws, scene.key) or why_not_now(scene, load_params(ws.params).operate):
         return None
-    return Trigger(_words(scene), reason)
+    return Due(scene.key, Trigger(_words(scene), heard))
 
 
 def fingerprint(ws: Workspace) -> str:
@@ -83,20 +94,18 @@ def fingerprint(ws: Workspace) -> str:
     return digest.hexdigest()
 
 
-def _due(ws: Workspace, heard: str) -> Trigger | None:
+def _due(ws: Workspace, heard: str) -> Due | None:
     try:
-        trigger = look_once(ws, heard)
+        return look_once(ws, heard)
     except BadData as error:
         say(f"not now: {error}")
         return None
-    if trigger:
-        say(f"{trigger.reason} ({heard})")
-    return trigger
 
 
 def _acted_on(ws: Workspace, key: str) -> bool:
-    """Whether a run for just this content has come to its end, whatever that was."""
-    return any(run.key == key and run.state not in _CUT_OFF for run in runs_of(ws))
+    """Whether the last run was for just this content and came to its end, whatever that was."""
+    last = next((run for run in runs_of(ws) if run.key), None)
+    return last is not None and last.key == key and last.state not in _CUT_OFF
 
 
 def _words(scene: Scene) -> str:

@@ -190,7 +190,7 @@ def test_a_commit_of_settings_is_a_change_and_an_edit_of_them_is_none(ws):
     assert look_once(ws, "a look") is None
     assert worktrees.uncommitted(ws, worktrees.pinned_commit(ws)) == ["params.yaml"]
     commit(ws, "another seed")
-    assert look_once(ws, "a look") == Trigger("params.yaml changed", "a look")
+    assert look_once(ws, "a look").trigger == Trigger("params.yaml changed", "a look")
     seen = []
 
     def start(worktree, _until):
@@ -318,9 +318,9 @@ def test_a_commit_that_a_killed_run_left_is_taken_again(ws):
 
 
 def test_a_remote_beside_the_workspace_is_the_same_from_a_worktree(ws):
-    (ws.root / ".dvc" / "config").open("a").write(
-        "[core]\n    remote = shelf\n['remote \"shelf\"']\n    url = ../../shelf\n"
-    )
+    config = ws.root / ".dvc" / "config"
+    remote = "['remote \"shelf\"']\n    url = ../../shelf\n"
+    config.write_text(config.read_text().replace("[core]", "[core]\n    remote = shelf") + remote)
     commit(ws, "a remote")
     place = worktrees.make_worktree(ws, "x1", (worktrees.pinned_commit(ws), versions(ws)[0].commit), keep(ws))
     from flows.dvc_repo import open_repository
