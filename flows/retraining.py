@@ -96,10 +96,10 @@ def watch(arguments: Namespace) -> int:
     from flows.watch import Pace, Signals
     from flows.watch import watch as keep_watch
 
+    if arguments.install_hook and arguments.remove_hook:
+        raise BadUsage("--install-hook and --remove-hook exclude each other")
     ws = ready(arguments)
     if arguments.install_hook or arguments.remove_hook:
-        if arguments.install_hook and arguments.remove_hook:
-            raise BadUsage("--install-hook and --remove-hook exclude each other")
         changed = hooks.install(ws) if arguments.install_hook else hooks.remove(ws)
         return show("\n".join(map(str, changed)) or "nothing to change")
     act = _act(ws, here=arguments.here)
