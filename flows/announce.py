@@ -31,17 +31,17 @@ def announce(url: str, resource: str, trigger: Trigger) -> str:
 
     Raises BadEnvironment where the server does not take it.
     """
-    import httpx
+    import httpx  # Prefect's own
+    from prefect.client.orchestration import get_client
     from prefect.events import Event, Resource
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     event = Event(
-        id=uuid4(),
-        event=CHANGED,
-        resource=Resource({"prefect.resource.id": resource}),
-        payload=asdict(trigger),
+        id=uuid4(), event=CHANGED, resource=Resource({"prefect.resource.id": resource}), payload=asdict(trigger)
     )
     try:
-        httpx.post(f"{url}/events", json=[event.model_dump(mode="json")], timeout=10).raise_for_status()
+        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+            client.request("POST", "/events", json=[event.model_dump(mode="json")]).raise_for_status()
     except httpx.HTTPError as error:
         raise BadEnvironment(f"the Prefect server at {url} did not take the event ({error}); is it up?") from None
     return str(event.id)
