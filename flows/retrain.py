@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.states import Failed
 
 from flows.pipeline import pipeline
 from flows.stages import Outcome
 from flows.unattended import retrain_once
-from tasks.contracts.errors import one_line
+from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace
 
@@ -17,14 +18,17 @@ MOST_WORDS = 300  # of a reason: it may come over a network
 
 
 @flow(name="retrain", log_prints=False)
-def retrain(workspace: Path, reason: str = "asked for", change: dict[str, Any] | None = None) -> dict[str, Any]:
+def retrain(workspace: Path, reason: str = "asked for", change: dict[str, Any] | None = None) -> Any:
     """Snapshot, policy, what changed made anew, version, branch; returns the record of the run.
 
-    `change` is the event that started it, where there was one.
+    `change` is the event that started it, where there was one. What a person has to act on fails the run in a line.
     """
     event = one_line(str((change or {}).get("event", "")))[:MOST_WORDS]
     trigger = Trigger(one_line(reason)[:MOST_WORDS], event)
-    return asdict(retrain_once(Workspace(workspace.resolve()), trigger, start))
+    try:
+        return asdict(retrain_once(Workspace(workspace.resolve()), trigger, start))
+    except GraftError as error:
+        return Failed(message=one_line(str(error)))
 
 
 def start(worktree: Workspace, until: str) -> list[Outcome]:
