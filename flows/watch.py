@@ -15,7 +15,7 @@ from pathlib import Path
 from flows.runs import runs_of
 from flows.unattended import Scene, survey, why_not_now
 from flows.worktrees import pinned_commit
-from tasks.contracts.errors import BadData
+from tasks.contracts.errors import BadData, BadUsage
 from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import say
 from tasks.contracts.run_records import Trigger
@@ -59,8 +59,8 @@ class Signals:
 def watch(ws: Workspace, act: Act, pace: Pace, signals: Signals) -> None:
     """Call `act` for each new content of the workspace until told to stop; one call at a time.
 
-    What could not be done is tried again at the next look. Data that cannot be read as they are now are said, and
-    looked at again when they change. What `act` raises ends the watch.
+    What could not be done is tried again at the next look. Data or params that cannot be used as they are now are
+    said, and looked at again when the data change. What `act` raises ends the watch.
     """
     before = acted = ""
     for moment in _moments(ws, pace, signals):
@@ -97,7 +97,7 @@ def fingerprint(ws: Workspace) -> str:
 def _due(ws: Workspace, heard: str) -> Due | None:
     try:
         return look_once(ws, heard)
-    except BadData as error:
+    except (BadData, BadUsage) as error:  # somebody may be at work on the data or on params.yaml
         say(f"not now: {error}")
         return None
 
@@ -131,9 +131,11 @@ def _moments(ws: Workspace, pace: Pace, signals: Signals) -> Iterator[str]:
     yield "the watch began"
     while not signals.stop.is_set():
         heard = _listen(ws.raw, pace, signals)
+        if signals.wake.is_set():
+            signals.wake.clear()  # before the look: a wish that comes during it is one for another
+            heard = signals.reason
         if not signals.stop.is_set():
-            yield signals.reason if signals.wake.is_set() else heard
-            signals.wake.clear()
+            yield heard
 
 
 def _listen(folder: Path, pace: Pace, signals: Signals) -> str:
