@@ -367,6 +367,39 @@ def test_dry_run_and_runs_by_the_door(ws, capsys):
     assert "there is no run nobody" in capsys.readouterr().err
 
 
+def test_the_flow_cleans_what_it_is_told_and_fails_in_a_line(ws):
+    from flows.retrain import retrain
+
+    found = retrain.fn(ws.root, "new\x1b[2J data", {"event": "heard\nsomething", "path": "/etc/passwd"})
+    assert (found["state"], found["trigger"]) == (
+        "nothing_to_do",
+        {"reason": "new [2J data", "event": "heard something"},
+    )
+    shutil.rmtree(ws.raw)
+    failed = retrain.fn(ws.root)
+    assert failed.is_failed()
+    assert failed.message == f"{ws.raw} is missing; put your images there"
+
+
+@pytest.mark.slow
+def test_the_flow_runs_on_the_embedded_engine(ws):
+    script = (
+        "import json, sys; from pathlib import Path; from flows.engine import prepare_engine; "
+        "from tasks.contracts.workspace import Workspace\n"
+        "prepare_engine(Workspace(Path(sys.argv[1])))\n"
+        "from flows.retrain import retrain\n"
+        "print(json.dumps(retrain(Path(sys.argv[1]), 'a schedule')))"
+    )
+    write_images(ws.raw, 1, seed=50)
+    environment = os.environ | {"PREFECT_API_URL": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(ws.root)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["state"], record["version"], record["trigger"]["reason"]) == ("done", "model@2", "a schedule")
+
+
 @pytest.mark.slow
 def test_a_run_killed_in_training_is_taken_up_by_the_next_and_registered_once(ws):
     override(ws.params, ["train.epochs=60", "train.patience=60", "train.strategy=fine_tuning"])

@@ -56,3 +56,26 @@ def test_a_server_that_answers_is_used_and_shows_what_was_found(workspace, serve
     artifacts = {artifact["key"]: artifact for artifact in ask(f"{server}/artifacts/filter", {})}
     assert {"ingest-outcome", "quality-outcome", "bias-outcome", "quality-findings"} <= set(artifacts)
     assert "truncated" in artifacts["quality-findings"]["data"]
+
+
+def test_changed_data_are_an_event_of_the_server_and_a_server_that_is_gone_is_said(server, tmp_path, monkeypatch):
+    from flows.announce import CHANGED, announce, resource_of, server_of
+    from tasks.contracts.errors import BadEnvironment
+    from tasks.contracts.run_records import Trigger
+    from tasks.contracts.workspace import Workspace
+
+    ws = Workspace(tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    assert server_of(ws) == server
+    sent = announce(server, resource_of(ws), Trigger("3 files added", "heard"))
+    for _ in range(240):  # the server writes events in batches
+        if found := ask(f"{server}/events/filter", {"filter": {"event": {"name": [CHANGED]}}})["events"]:
+            break
+        time.sleep(0.5)
+    (event,) = found
+    assert (event["id"], event["payload"]["reason"]) == (sent, "3 files added")
+    assert event["resource"] == {"prefect.resource.id": resource_of(ws)}
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    assert server_of(ws) == ""
+    with pytest.raises(BadEnvironment, match="did not take the event"):
+        announce("http://127.0.0.1:1/api", resource_of(ws), Trigger("x"))
