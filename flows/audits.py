@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def audit(arguments: Namespace) -> int:
     """Ingest, quality and bias, and an entry in the ledger; exit 1 where the gate does not pass."""
-    from flows.logs import recorded
+    from flows.logs import logged
     from flows.stages import only_run
     from tasks.bias.gate import require_open
     from tasks.report.audits import write_audit_pages
@@ -35,7 +35,7 @@ def audit(arguments: Namespace) -> int:
 
         return flow(ws.root)
 
-    with only_run(ws), recorded(ws):
+    with only_run(ws), logged(ws):
         outcomes = bring_up_to_date(ws, start, "bias")
         entered = _enter(ws, arguments.markdown)
         pages = write_audit_pages(ws)

@@ -11,23 +11,18 @@ from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeploymen
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 
+from flows.announce import CHANGED, resource
 from flows.deployments import deployments
 from flows.server import HEARTBEAT_SECONDS, slug, unattended
 from tasks.contracts.params import OperateParams
 from tasks.contracts.workspace import Workspace
 
-CHANGED = "graft.data.changed"
 RUNS = "prefect.flow-run.*"
 ENDS = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Crashed", "Cancelled"))
 TOLD = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Crashed"))
 MISSED_HEARTBEATS = 3
 SUBJECT = "graft: {{ flow.name }} of {{ deployment.name }} {{ flow_run.state.name }}"
 BODY = "{{ flow_run.state.message or flow_run.state.name }} ({{ flow_run.name }}, {{ flow_run|ui_url }})"
-
-
-def resource(ws: Workspace) -> str:
-    """The id that an event about the workspace's data bears."""
-    return f"graft.workspace.{slug(ws)}"
 
 
 async def missing_blocks(client: PrefectClient, params: OperateParams) -> list[str]:

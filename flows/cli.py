@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import audits, commands, models, operating, predicting
+from flows import audits, commands, models, operating, predicting, retraining
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
@@ -103,6 +103,8 @@ def parser() -> Parser:
     backbones.add_argument("name", nargs="?", help="this one in full, or all whose names contain it")
     backbones.add_argument("--fetch", action="store_true", help="download its weights")
     _json(backbones).set_defaults(command=commands.backbones)
+
+    retraining.declare(add, _json)
 
     _pretrain(add("pretrain", help="make a backbone: from drawn images, or from a large set of your own"))
 

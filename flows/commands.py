@@ -29,11 +29,12 @@ def init(arguments: Namespace) -> int:
 
 def run(arguments: Namespace) -> int:
     """The pipeline, then the registry and the report page."""
-    from flows.logs import recorded
     from flows.publish import publish
+    from flows.runs import heal, recorded
     from flows.stages import STAGES, Outcome, only_run
     from tasks.contracts.params_file import override
     from tasks.contracts.progress import say
+    from tasks.contracts.run_records import Trigger
     from tasks.report.page import write_page
 
     ws = ready(arguments)
@@ -45,14 +46,18 @@ def run(arguments: Namespace) -> int:
 
         return pipeline(ws.root, arguments.until, arguments.force)
 
-    with only_run(ws), recorded(ws):
+    with only_run(ws), recorded(ws, "run", Trigger("by hand")) as record:
+        heal(ws)
         for change in override(ws.params, arguments.set):
             say(f"params.yaml: {change}")
         try:
             outcomes = bring_up_to_date(ws, start, arguments.until, force=bool(arguments.force))
         except GateRefused as refused:
             raise GateRefused(f"{refused}; see {write_page(ws)}") from None
+        record.note(stages=tuple(outcomes))
         version = publish(ws) if arguments.until == STAGES[-1] else None
+        if version:
+            record.note(version=version.name, champion=version.champion, why=version.note["decision"]["why"])
         return conclude(ws, outcomes, version, as_json=arguments.json)
 
 

@@ -14,11 +14,12 @@ from prefect.states import Cancelled, Failed
 
 from flows.engine import marked
 from flows.holding import Held, only_run
-from flows.logs import recorded
+from flows.runs import heal, recorded
 from flows.stages import STAGES, track_raw
 from tasks.contracts.errors import GraftError
 from tasks.contracts.params_file import load_params, require_whole
 from tasks.contracts.progress import say
+from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace, find_workspace
 from tasks.pretrain.plan import DRAWN_PX, IMAGES, NETWORK, Place, Plan
 
@@ -92,9 +93,12 @@ def _in_turn(workspace: Path, work: Callable[[Workspace], Any]) -> Any:
         params = load_params(ws.params)
         require_whole(ws.params)
         require_current(ws)
-        with only_run(ws, wait=params.operate.overlap == "wait"), recorded(ws) as run, marked(ws):
-            say(f"run {run} is flow run {flow_run.id}")
-            return work(ws)
+        trigger = Trigger("started by the server", flow_run.name or "")
+        with only_run(ws, wait=params.operate.overlap == "wait"), marked(ws):
+            heal(ws)
+            with recorded(ws, flow_run.flow_name or "flow", trigger) as run:
+                say(f"run {run.record.id} is flow run {flow_run.id}")
+                return work(ws)
     except Held as held:
         return Cancelled(message=f"dropped: {held}")
     except GraftError as error:

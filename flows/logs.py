@@ -33,13 +33,17 @@ def masked(text: str) -> str:
 
 
 @contextmanager
-def recorded(ws: Workspace) -> Iterator[str]:
-    """Write what is said meanwhile to the run's log; gives the run's id, new unless a parent process set it."""
+def logged(ws: Workspace) -> Iterator[Path]:
+    """Write what is said meanwhile to the run's log; gives its path, whose stem is the run's id.
+
+    The id is new unless a parent process set it.
+    """
     given = os.environ.get(RUN_ID)
     run = given or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     folder = ws.private / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(folder / f"{run}.jsonl", encoding="utf-8", errors="backslashreplace")
+    path = folder / f"{run}.jsonl"
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(_Lines(run))
     os.environ[RUN_ID] = run
     before = {name: logging.getLogger(name).level for name in LOGGERS}
@@ -48,7 +52,7 @@ def recorded(ws: Workspace) -> Iterator[str]:
         logger.addHandler(handler)
         logger.setLevel(min(level, logger.level or level))
     try:
-        yield run
+        yield path
     finally:
         for name, level in before.items():
             logging.getLogger(name).removeHandler(handler)

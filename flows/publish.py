@@ -1,7 +1,7 @@
 """What follows a finished run: the run is saved, its bundle becomes a version, and perhaps the champion."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from importlib.util import find_spec
@@ -29,12 +29,15 @@ EXTRAS = ("timm",)  # where they are installed
 _TRIES = 3  # others may promote while two models are compared
 
 
-def publish(ws: Workspace) -> Version:
+def publish(
+    ws: Workspace, trigger: dict[str, Any] | None = None, save: Callable[[Workspace], str] = save_run
+) -> Version:
     """The version of the bundle that the last run made; an unchanged bundle keeps the version that it has.
 
-    Where DVC has a default remote, what it lacks is pushed there, and then announced.
+    `trigger` is noted with it: what an unattended run was started by. `save` gives the commit that is tagged. Where
+    DVC has a default remote, what it lacks is pushed there, and then announced.
     """
-    version = _version(ws)
+    version = _version(ws, trigger, save)
     announce(ws)
     return version
 
@@ -53,13 +56,15 @@ def announce(ws: Workspace) -> None:
         say(f"not announced: {error}; the next run tries again, so does `graft models push`")
 
 
-def _version(ws: Workspace) -> Version:
+def _version(ws: Workspace, trigger: dict[str, Any] | None, save: Callable[[Workspace], str]) -> Version:
     known = versions(ws)
     champion = next((version for version in known if version.champion), None)
     if version := registered(ws, known):
         # tags that another program wrote, or a clone without all of them, may lack the one of the first champion
         return crown(ws, version) if champion is None and version.note["decision"]["promote"] else version
-    commit, note = _saved(ws)
+    commit, note = _saved(ws, save)
+    if trigger is not None:
+        note["trigger"] = trigger
     for _ in range(_TRIES):
         known = versions(ws)
         champion = next((version for version in known if version.champion), None)
@@ -71,11 +76,11 @@ def _version(ws: Workspace) -> Version:
     raise BadEnvironment(f"the champion of {ws.root} keeps changing; `graft run` again when others have ended")
 
 
-def _saved(ws: Workspace) -> tuple[str, dict[str, Any]]:
+def _saved(ws: Workspace, save: Callable[[Workspace], str]) -> tuple[str, dict[str, Any]]:
     """The commit of the saved run, and what is noted with its version."""
     params = load_params(ws.params).model_dump(mode="json", by_alias=True, exclude={"operate"})
     with doing("saving the run"), _as_somebody(ws):
-        commit = save_run(ws)
+        commit = save(ws)
     return commit, {
         "bundle": bundle_hash(ws),
         "bundle_sha256": sha256_of(ws.bundle / RECORD),

@@ -1,19 +1,17 @@
 """A stage brought up to date: asked of DVC whether it is stale, run in process, committed into `dvc.lock`.
 
 The only module that talks to DVC's pipeline. DVC's own driver (`dvc repro`) and this one leave the same state behind,
-so either may follow the other. DVC's internals are used here and nowhere else; its version is pinned narrowly.
+so either may follow the other.
 """
 
 import importlib
 import json
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.dvc_repo import open_repository, require_trackable
 from flows.holding import only_run as only_run
 from flows.logs import RUN_ID
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
@@ -21,7 +19,6 @@ from tasks.contracts.files import write_text
 from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
-from tasks.ingest.names import has_control, is_text
 
 STEPS = {
     "ingest": "tasks.ingest.step",
@@ -76,23 +73,13 @@ def run_step(ws: Workspace, name: str, version: int | None = None) -> Any:
     return step.run(ws, getattr(params, "register_" if name == "register" else name), params.seed)
 
 
-def make_repository(ws: Workspace) -> None:
-    """Make the workspace a DVC repository that sends nothing home and copies rather than links."""
-    from dvc.repo import Repo
-
-    logging.getLogger("dvc").setLevel(logging.ERROR)
-    with Repo.init(str(ws.root)) as repo, repo.config.edit("repo") as config:
-        config["core"] = {"analytics": False, "check_update": False, "autostage": False}
-        config["cache"] = {"type": ["reflink", "copy"]}  # links into the cache could be written through
-
-
 def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcome:
     """Skip a fresh stage, restore one that DVC's run cache knows, or run it; then commit it as `dvc repro` would.
 
     Raises what the step raises; its outputs are then absent, and the next run makes them.
     Raises BadData where an input changed while the stage ran.
     """
-    with _open(ws) as repo:
+    with open_repository(ws) as repo:
         stage = _load(repo, name)
         why = "--force" if force else why_stale(stage)
         if not why:
@@ -104,7 +91,7 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
         before = _input_hashes(stage)
     say(f"-- {name}: {why}")
     run_step(ws, name)
-    with _open(ws) as repo:
+    with open_repository(ws) as repo:
         stage = _load(repo, name)
         stage.save_deps()
         after = _input_hashes(stage)
@@ -118,7 +105,7 @@ def stale_stages(ws: Workspace) -> dict[str, str]:
     """Each stage and why it would run; an empty reason means that it is fresh, and so is all that it reads."""
     reasons: dict[str, str] = {}
     made_by: dict[str, str] = {}
-    with _open(ws) as repo:
+    with open_repository(ws) as repo:
         for name in STAGES:
             stage = _load(repo, name)
             before = dict.fromkeys(made_by[d.def_path] for d in stage.deps if d.def_path in made_by)
@@ -158,28 +145,26 @@ def track_raw(ws: Workspace) -> None:
 
     Raises BadData where it is missing, is no folder, or holds what DVC would stumble over or follow out of it.
     """
-    if not ws.raw.is_dir():
-        raise BadData(f"{ws.raw} is {'no folder' if ws.raw.exists() else 'missing'}; put your images there")
-    _refuse_untrackable(ws)
-    with _open(ws) as repo:
+    require_trackable(ws)
+    with open_repository(ws) as repo:
         repo.add([str(ws.raw)])
 
 
 def track(ws: Workspace, path: Path) -> None:
     """Version one file beside the pipeline: DVC keeps it, git the `.dvc` file beside it."""
-    with _open(ws) as repo:
+    with open_repository(ws) as repo:
         repo.add([str(path)])
 
 
 def bundle_hash(ws: Workspace) -> str:
     """DVC's hash of `models/bundle`, as `dvc.lock` has it; `None` before the first run."""
-    with _open(ws) as repo:
+    with open_repository(ws) as repo:
         return str(_load(repo, "register").outs[0].hash_info.value)
 
 
 def raw_hash(ws: Workspace) -> str:
     """DVC's hash of `data/raw`, as `data/raw.dvc` has it."""
-    with _open(ws) as repo:
+    with open_repository(ws) as repo:
         stage = repo.stage.load_one(path=str(ws.raw) + ".dvc")
         return str(stage.outs[0].hash_info.value)
 
@@ -191,7 +176,7 @@ def remote(ws: Workspace) -> str:
     """
     from dvc.exceptions import DvcException
 
-    with _open(ws, lock=False) as repo:
+    with open_repository(ws, lock=False) as repo:
         name = repo.config["core"].get("remote")
         if not name:
             return ""
@@ -211,10 +196,10 @@ def save_run(ws: Workspace) -> str:
 
     The branch, the index and the working tree are left as they are.
     """
-    with _open(ws, lock=False) as repo:
-        places = (ws.root / "dvc.lock", ws.root / "data/raw.dvc", ws.metrics)  # what git has beside DVC's files
-        untracked = [str(place) for place in places]
-        return str(repo.experiments.save(name=os.environ.get(RUN_ID), include_untracked=untracked))
+    with open_repository(ws, lock=False) as repo:
+        files = ("dvc.lock", "data/raw.dvc", "reports/metrics.json")
+        places = [str(ws.root / file) for file in files]
+        return str(repo.experiments.save(name=os.environ.get(RUN_ID), include_untracked=places))
 
 
 def note(ws: Workspace, outcome: Outcome) -> None:
@@ -229,24 +214,6 @@ def last_outcomes(ws: Workspace) -> dict[str, dict[str, str]]:
     path = ws.private / LAST_RUN
     found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
-
-
-@contextmanager
-def _open(ws: Workspace, *, lock: bool = True) -> Iterator[Any]:
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo, lock_repo
-
-    logging.getLogger("dvc").setLevel(logging.ERROR)
-    try:
-        # DVC resolves some paths, those of its run cache among them, against the current folder
-        with chdir(ws.root), Repo(str(ws.root), _wait_for_lock=True) as repo:
-            if lock:
-                with lock_repo(repo):
-                    yield repo
-            else:
-                yield repo
-    except DvcException as error:
-        raise BadEnvironment(f"DVC: {error}") from error
 
 
 def _load(repo: Any, name: str) -> Any:
@@ -280,26 +247,3 @@ def _remove_outputs(stage: Any) -> None:
 
 def _input_hashes(stage: Any) -> dict[str, Any]:
     return {str(dep): dep.hash_info.to_dict() for dep in stage.deps}
-
-
-def _refuse_untrackable(ws: Workspace) -> None:
-    """A pipe would hang DVC, a link be followed out of the data, an unreadable file or name end the run half-way."""
-    root = ws.raw.resolve()
-    for folder, folders, files in os.walk(ws.raw):
-        for name in (*folders, *files):
-            path = Path(folder, name)
-            if problem := _untrackable(path, root):
-                place = path.relative_to(ws.root).as_posix().encode(errors="replace").decode()
-                raise BadData(f"{place} {problem}; take it out of data/raw")
-
-
-def _untrackable(path: Path, root: Path) -> str:
-    if path.is_symlink() and not path.resolve().is_relative_to(root):
-        return "is a link that leaves data/raw"
-    if not path.exists():
-        return "is a link to nothing"
-    if not path.is_file() and not path.is_dir():
-        return "is a pipe, socket or device"
-    if not os.access(path, os.R_OK):
-        return "may not be read"
-    return "" if is_text(path.name) and not has_control(path.name) else "has a name that is not printable text"

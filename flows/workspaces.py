@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from flows.stages import make_repository
+from flows.dvc_repo import make_repository
 from tasks.contracts.errors import BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import replacing
 from tasks.contracts.progress import say

@@ -346,14 +346,31 @@ def _database(url: str) -> str:
     raise ValueError("expected postgresql://USER@HOST/NAME, or nothing for SQLite in the workspace")
 
 
+class OnChangeParams(Section):
+    """How much must have changed for an unattended run to train; all three must hold, and 0 asks for nothing.
+
+    `files` that were added, removed, changed or moved; their `share` of all; the largest `drift` that is found between
+    the images that came or went and those that stayed (docs/bias.md).
+    """
+
+    files: int = Field(1, ge=1)
+    share: Share = 0.0
+    drift: Share = 0.0
+
+
 class OperateParams(Section):
-    """The server of `graft up`, what it starts by itself, and whom it tells. No stage reads this."""
+    """The server of `graft up`, what it starts by itself and whom it tells; unattended runs. No stage reads this.
+
+    `leave` is what such a run leaves in git: a branch of its own, or the user's branch moved on.
+    """
 
     database: Annotated[Text, AfterValidator(_database)] = ""
     port: int = Field(4200, ge=1024, le=65535)
     schedule: ScheduleParams = ScheduleParams()
     overlap: Literal["wait", "drop"] = "wait"
     notify: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...] = ()
+    on_change: OnChangeParams = OnChangeParams()
+    leave: Literal["branch", "fast_forward"] = "branch"
 
 
 class Params(Section):

@@ -56,11 +56,14 @@ class Workspace:
     plots = At("reports/plots")
     page = At("reports/index.html")
     audit_pages = At("reports/audit")
+    runs_page = At("reports/runs.html")
 
     private = At(".graft")  # caches, locks and run records: never versioned, safe to delete between runs
     cache = At(".graft/cache")
     prepared = At(".graft/cache/prepared")
     checkpoints = At(".graft/checkpoints")
+    runs = At(".graft/runs")
+    worktrees = At(".graft/worktrees")  # where unattended runs work
     trials = At(".graft/tuning")
     tuning = At(".graft/tuning/tuning.json")  # what a search found is no output of a stage: it depends on the clock
 

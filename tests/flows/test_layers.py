@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((*(ROOT / "flows").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")))
 HOMES = {  # a heavy or risky library -> the only places that may import it
     "prefect": ("flows/",),
-    "dvc": ("flows/stages.py", "tasks/register/store.py"),
+    "dvc": ("flows/dvc_repo.py", "flows/snapshots.py", "flows/stages.py", "tasks/register/store.py"),
+    "dvc_data": ("flows/snapshots.py",),
     "gto": (),
     "great_expectations": ("tasks/quality/expectations.py",),
     "albumentations": ("tasks/augment/policy.py",),
@@ -23,6 +24,7 @@ HOMES = {  # a heavy or risky library -> the only places that may import it
     "cleanlab": ("tasks/quality/label_",),
     "simplejpeg": ("tasks/contracts/images.py",),
     "fsspec": ("tasks/ingest/remote.py",),
+    "watchfiles": ("flows/watch.py",),
     "optuna": ("tasks/tune/study.py",),
     "timm": ("tasks/backbone/timm_zoo.py",),
     "captum": ("tasks/evaluate/saliency.py",),

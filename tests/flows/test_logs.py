@@ -3,32 +3,33 @@
 import json
 import logging
 import os
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.logs import KEPT, RUN_ID, masked, recorded
+from flows.logs import KEPT, RUN_ID, logged, masked
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 
 
-def lines(ws: Workspace, run: str) -> list[dict]:
-    return [json.loads(line) for line in (ws.private / "logs" / f"{run}.jsonl").read_text().splitlines()]
+def lines(log: Path) -> list[dict]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def test_what_is_said_is_in_the_log_of_its_run_and_nowhere_after(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv(RUN_ID, raising=False)
     ws = Workspace(tmp_path)
-    with recorded(ws) as run:
-        assert os.environ[RUN_ID] == run
+    with logged(ws) as log:
+        assert os.environ[RUN_ID] == log.stem
         say("half way\n\x1b[2J")
         logging.getLogger("dvc").warning("a remark")
-        with recorded(ws) as again:  # a child process
-            assert again == run
+        with logged(ws) as again:  # a child process
+            assert again == log
     say("after")
-    assert [(one["run"], one["source"], one["text"]) for one in lines(ws, run)] == [
-        (run, "graft", "half way\n\x1b[2J"),
-        *[(run, "dvc", "a remark")],
+    assert [(one["run"], one["source"], one["text"]) for one in lines(log)] == [
+        (log.stem, "graft", "half way\n\x1b[2J"),
+        *[(log.stem, "dvc", "a remark")],
     ]
     assert RUN_ID not in os.environ
     assert "half way" in capsys.readouterr().err
@@ -36,12 +37,12 @@ def test_what_is_said_is_in_the_log_of_its_run_and_nowhere_after(tmp_path, monke
 
 def test_a_traceback_stays_out_and_a_secret_is_masked(tmp_path, monkeypatch):
     monkeypatch.setenv("REMOTE_TOKEN", "abc123def")
-    with recorded(Workspace(tmp_path)) as run:
+    with logged(Workspace(tmp_path)) as log:
         try:
             raise ValueError("postgresql://ada:hunter2@db/x refused abc123def")
         except ValueError:
             logging.getLogger("prefect").exception("failed")
-    (line,) = lines(Workspace(tmp_path), run)
+    (line,) = lines(log)
     assert line["text"] == "failed (ValueError: postgresql://ada:***@db/x refused ***)"
 
 
@@ -60,8 +61,8 @@ def test_old_logs_go(tmp_path):
     (ws.private / "logs").mkdir(parents=True)
     for number in range(KEPT + 3):
         (ws.private / "logs" / f"2020010{number:04}.jsonl").touch()
-    with recorded(ws) as run:
+    with logged(ws) as log:
         pass
     kept = sorted(path.stem for path in (ws.private / "logs").iterdir())
     assert len(kept) == KEPT
-    assert kept[-1] == run
+    assert kept[-1] == log.stem

@@ -64,6 +64,24 @@ def test_a_run_at_a_terminal_is_seen_on_the_server_with_what_it_found(up):
     assert "truncated" in artifacts["quality-findings"]["data"]
 
 
+def test_changed_data_are_an_event_of_the_server_and_a_server_that_is_gone_is_said(up, monkeypatch):
+    from flows.announce import CHANGED, announce, resource, server_of
+    from tasks.contracts.errors import BadEnvironment
+    from tasks.contracts.run_records import Trigger
+
+    url = state_of(up).url
+    assert server_of(up) == url
+    sent = announce(url, resource(up), Trigger("3 files added", "heard"))
+    wanted = {"filter": {"event": {"name": [CHANGED]}}}
+    (event,) = until(lambda: ask(f"{url}/events/filter", wanted)["events"], "event")  # they are written in batches
+    assert (event["id"], event["payload"]["reason"]) == (sent, "3 files added")
+    assert event["resource"] == {"prefect.resource.id": resource(up)}
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    assert server_of(up) == ""
+    with pytest.raises(BadEnvironment, match="did not take the event"):
+        announce("http://127.0.0.1:1/api", resource(up), Trigger("x"))
+
+
 def test_down_leaves_nothing_and_up_knows_the_database_again(up):
     before = state_of(up)
     assert graft(up, "down").stdout == "stopped: worker and server\n"

@@ -1,0 +1,78 @@
+"""A workspace's DVC repository: made, opened under its lock, and kept from data that DVC would stumble over.
+
+DVC's internals are used in a few modules of `flows` only (`tests/flows/test_layers.py` names them); its version is
+pinned narrowly.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.contracts.errors import BadData, BadEnvironment
+from tasks.contracts.workspace import Workspace
+from tasks.ingest.names import has_control, is_text
+
+
+def make_repository(ws: Workspace) -> None:
+    """Make the workspace a DVC repository that sends nothing home and copies rather than links."""
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    with Repo.init(str(ws.root)) as repo, repo.config.edit("repo") as config:
+        config["core"] = {"analytics": False, "check_update": False, "autostage": False}
+        config["cache"] = {"type": ["reflink", "copy"]}  # links into the cache could be written through
+
+
+@contextmanager
+def open_repository(
+    ws: Workspace, *, lock: bool = True, config: dict[str, dict[str, Any]] | None = None
+) -> Iterator[Any]:
+    """The DVC repository, under its lock unless that is not wanted; `config` holds for this opening alone.
+
+    Raises BadEnvironment with DVC's own words where it fails.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo, lock_repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        # DVC resolves some paths, those of its run cache among them, against the current folder
+        with chdir(ws.root), Repo(str(ws.root), _wait_for_lock=True, config=config) as repo:
+            if lock:
+                with lock_repo(repo):
+                    yield repo
+            else:
+                yield repo
+    except DvcException as error:
+        raise BadEnvironment(f"DVC: {error}") from error
+
+
+def require_trackable(ws: Workspace) -> None:
+    """Raise BadData where `data/raw` is missing, is no folder, or holds what DVC would stumble over or follow out.
+
+    A pipe would hang DVC, a link be followed out of the data, an unreadable file or name end the run half-way.
+    """
+    if not ws.raw.is_dir():
+        raise BadData(f"{ws.raw} is {'no folder' if ws.raw.exists() else 'missing'}; put your images there")
+    root = ws.raw.resolve()
+    for folder, folders, files in os.walk(ws.raw):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if problem := _untrackable(path, root):
+                place = path.relative_to(ws.root).as_posix().encode(errors="replace").decode()
+                raise BadData(f"{place} {problem}; take it out of data/raw")
+
+
+def _untrackable(path: Path, root: Path) -> str:
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        return "is a link that leaves data/raw"
+    if not path.exists():
+        return "is a link to nothing"
+    if not path.is_file() and not path.is_dir():
+        return "is a pipe, socket or device"
+    if not os.access(path, os.R_OK):
+        return "may not be read"
+    return "" if is_text(path.name) and not has_control(path.name) else "has a name that is not printable text"

@@ -1,0 +1,42 @@
+"""What a schedule, an event or a person starts when data may have changed, as one Prefect flow."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.states import Cancelled, Failed
+
+from flows.holding import Held
+from flows.pipeline import pipeline
+from flows.stages import Outcome
+from flows.unattended import retrain_once
+from tasks.contracts.errors import GraftError, one_line
+from tasks.contracts.params_file import load_params
+from tasks.contracts.run_records import Trigger
+from tasks.contracts.workspace import Workspace
+
+MOST_WORDS = 300  # of a reason: it may come over a network
+
+
+@flow(name="retrain", log_prints=False)
+def retrain(workspace: Path, reason: str = "asked for", change: dict[str, Any] | None = None) -> Any:
+    """Snapshot, policy, what changed made anew, version, branch; returns the record of the run.
+
+    `change` is the event that started it, where there was one. What a person has to act on fails the run in a line.
+    """
+    event = one_line(str((change or {}).get("event", "")))[:MOST_WORDS]
+    trigger = Trigger(one_line(reason)[:MOST_WORDS], event)
+    ws = Workspace(workspace.resolve())
+    try:
+        wait = load_params(ws.params).operate.overlap == "wait"
+        return asdict(retrain_once(ws, trigger, start, wait=wait))
+    except Held as held:
+        return Cancelled(message=f"dropped: {held}")
+    except GraftError as error:
+        return Failed(message=one_line(str(error)))
+
+
+def start(worktree: Workspace, until: str) -> list[Outcome]:
+    """The stages as a flow of their own below this one."""
+    return list(pipeline(worktree.root, until))

@@ -1,0 +1,117 @@
+"""The records of runs: written when one starts, kept true while it works, put right when it died."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from flows.logs import logged
+from tasks.contracts.errors import BadUsage, BrokenArtifact, GateRefused
+from tasks.contracts.files import write_record
+from tasks.contracts.run_records import Owner, RunRecord, State, Trigger
+from tasks.contracts.workspace import Workspace
+
+_SAME_START = 1.0  # seconds by which the system's answers about one process may differ
+
+
+class Recorder:
+    """The record of the run that is going on; each note is in the file at once, whole."""
+
+    def __init__(self, ws: Workspace, record: RunRecord) -> None:
+        self._path = ws.runs / f"{record.id}.json"
+        self.record = record
+
+    def note(self, **changes: Any) -> None:
+        """Set fields of the record."""
+        self.record = replace(self.record, **changes)
+        write_record(self._path, self.record)
+
+
+@contextmanager
+def recorded(ws: Workspace, flow: str, trigger: Trigger) -> Iterator[Recorder]:
+    """Record a run from its start to its end, however it ends; what it says goes to its log too.
+
+    A run that is killed leaves the state `running`; `heal` and `runs_of` know it by its process.
+    """
+    with logged(ws) as log:
+        record = RunRecord(log.stem, flow, trigger, _owner(), _said(), log=log.relative_to(ws.root).as_posix())
+        run = Recorder(ws, record)
+        run.note()
+        try:
+            yield run
+        except BaseException as error:
+            run.note(state=_state_of(error), why=str(error) or type(error).__name__, ended_at=_said())
+            raise
+    state = "done" if run.record.state == "running" else run.record.state
+    run.note(state=state, ended_at=_said())
+
+
+def runs_of(ws: Workspace) -> list[RunRecord]:
+    """All runs, the latest first; one whose process is gone is shown as crashed, whatever its file says.
+
+    Raises BrokenArtifact where a file is not a record.
+    """
+    found = [read_run(path) for path in ws.runs.glob("*.json")]
+    return sorted(map(_seen, found), key=lambda run: (run.started_at, run.id), reverse=True)
+
+
+def find_run(ws: Workspace, name: str = "") -> RunRecord:
+    """The run of that id, or the latest. Raises BadUsage where there is none."""
+    known = runs_of(ws)
+    for run in known:
+        if name in ("", run.id):
+            return run
+    raise BadUsage(f"there is no run {name}; `graft runs` lists {len(known)}" if name else "no run yet; `graft run`")
+
+
+def read_run(path: Path) -> RunRecord:
+    """The record in a file. Raises BrokenArtifact where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        trigger, owner = Trigger(**found.pop("trigger")), Owner(**found.pop("owner"))
+        return RunRecord(trigger=trigger, owner=owner, **{**found, "stages": tuple(found["stages"])})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BrokenArtifact(f"{path} is no record of a run ({error}); remove it") from None
+
+
+def heal(ws: Workspace) -> None:
+    """Say in the file that a run crashed, where its process is gone. The caller holds the workspace."""
+    for path in ws.runs.glob("*.json"):
+        found = read_run(path)
+        if _seen(found) != found:
+            write_record(path, _seen(found))
+
+
+def _seen(run: RunRecord) -> RunRecord:
+    if run.state != "running" or run.owner.host != socket.gethostname() or _lives(run.owner):
+        return run
+    return replace(run, state="crashed", why=f"process {run.owner.pid} ended without a word")
+
+
+def _lives(owner: Owner) -> bool:
+    """The number alone could be another process's by now."""
+    try:
+        return abs(psutil.Process(owner.pid).create_time() - owner.started) < _SAME_START
+    except psutil.Error:
+        return False
+
+
+def _owner() -> Owner:
+    return Owner(socket.gethostname(), os.getpid(), psutil.Process().create_time())
+
+
+def _state_of(error: BaseException) -> State:
+    if isinstance(error, GateRefused):
+        return "refused"
+    return "failed" if isinstance(error, Exception) else "interrupted"
+
+
+def _said() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

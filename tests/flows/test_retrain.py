@@ -1,0 +1,442 @@
+"""Unattended runs: real git, DVC and images; the stages in this process, Prefect in the slow tests."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import cli, worktrees
+from flows.leaving import leave
+from flows.runs import runs_of
+from flows.snapshots import keep, look
+from flows.stages import STAGES, bring_up_to_date, note, stale_stages
+from flows.unattended import in_process, retrain_once, survey
+from flows.watch import Pace, Signals, look_once, watch
+from flows.workspaces import git, init
+from tasks.contracts.errors import BadData, BadEnvironment, GateRefused
+from tasks.contracts.params_file import override
+from tasks.contracts.run_records import Trigger
+from tasks.contracts.workspace import Workspace
+from tasks.register.registry import versions
+from tests.conftest import write_images
+from tests.flows.conftest import commit, graft
+
+QUICK = [
+    "augment.policy=none",
+    "bias.gate.min_test_images=0",
+    "bias.gate.min_train_images=1",
+    "bias.permutations=20",
+    "evaluate.resamples=100",
+    "quality.prepared_px=32",
+    "select.candidates=[formula_resnet18_small]",
+    "select.folds=2",
+    "train.batch_size=8",
+    "train.epochs=1",
+    "train.strategy=feature_extraction",
+]
+FAST = Pace(poll=0.5, quiet=0.2)
+ASKED = Trigger("asked for")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Workspace:
+    """A small workspace whose first version an unattended run made, its files as they were. Not to be changed."""
+    folder = tmp_path_factory.mktemp("unattended")
+    ws = init(folder / "flowers", write_images(folder / "photos", 14))
+    override(ws.params, QUICK)
+    commit(ws, "settings")
+    before = tree_of(ws)
+    run = retrain_once(ws, Trigger("a first model"), in_process)
+    assert (run.state, run.version) == ("done", "model@1")
+    assert tree_of(ws) == before
+    return ws
+
+
+@pytest.fixture
+def ws(trained, tmp_path) -> Workspace:
+    return Workspace(Path(shutil.copytree(trained.root, tmp_path / "a copy", symlinks=True)))
+
+
+def tree_of(ws: Workspace) -> dict[str, str]:
+    """All that is the user's: each file outside the folders of graft, git and DVC, the index, the branch, the stash."""
+    files = [p for p in ws.root.rglob("*") if p.is_file() and p.relative_to(ws.root).parts[0] not in (".graft", ".git")]
+    found = {
+        str(p.relative_to(ws.root)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in files
+        if p.relative_to(ws.root).parts[:2] not in ((".dvc", "cache"), (".dvc", "tmp"))
+    }
+    said = (("status", "--porcelain"), ("symbolic-ref", "HEAD"), ("rev-parse", "HEAD"), ("stash", "list"))
+    return found | {" ".join(words): git(ws, *words) for words in said}
+
+
+def never(_worktree, _until):
+    raise AssertionError("nothing was to run")
+
+
+def test_a_version_names_what_started_it_and_a_branch_has_it(trained):
+    (version,) = versions(trained)
+    trigger = version.note["trigger"]
+    assert (trigger["reason"], trigger["added"], trigger["before"]) == ("a first model", 42, "")
+    assert trigger["after"] == version.note["data"] == look(trained).hash
+    (run,) = runs_of(trained)
+    assert (run.id, run.left) == (trigger["run"], f"graft/{run.id}")
+    assert [one["action"] for one in run.stages] == ["ran"] * len(STAGES)
+    assert git(trained, "rev-parse", run.left) == version.commit
+    assert set(git(trained, "show", "--format=", "--name-only", run.left).split()) == set(worktrees.MADE)
+    assert git(trained, "rev-parse", f"{run.left}^") == git(trained, "rev-parse", "HEAD")
+    assert run.id in git(trained, "for-each-ref", "refs/exps")
+    assert "first model" not in (trained.root / run.log).read_text()
+    assert "-- train: it has not run yet" in (trained.root / run.log).read_text()
+    assert (trained.root / run.page).stat().st_size > 1000
+
+
+def test_nothing_is_left_of_the_place_where_a_run_worked(trained):
+    assert not list(trained.worktrees.iterdir())
+    assert len(git(trained, "worktree", "list").splitlines()) == 1
+    assert (trained.cache / "prepared").is_dir()
+
+
+def test_nothing_changed_so_nothing_runs(ws):
+    run = retrain_once(ws, ASKED, never)
+    assert (run.state, run.version) == ("nothing_to_do", "")
+    assert not ws.worktrees.exists() or not list(ws.worktrees.iterdir())
+
+
+def test_a_folder_of_images_that_is_dropped_in_becomes_one_version_that_names_it(ws, tmp_path):
+    signals, starts, made = Signals(), [], []
+
+    def start(worktree, until):
+        starts.append(until)
+        return in_process(worktree, until)
+
+    def act(trigger):
+        made.append(retrain_once(ws, trigger, start))
+        return True
+
+    thread = threading.Thread(target=watch, args=(ws, act, FAST, signals))
+    thread.start()
+    try:
+        new = write_images(tmp_path / "new", 34, seed=7)  # 102 files, one after the other
+        for path in sorted(new.rglob("*.png")):
+            shutil.copyfile(path, ws.raw / path.relative_to(new))
+        before = tree_of(ws)
+        wait_for(lambda: made)
+        time.sleep(4 * FAST.poll)  # its own outputs start nothing
+    finally:
+        signals.stop.set()
+        thread.join()
+    (run,) = made
+    assert starts == ["register"]
+    assert (run.state, run.version, run.trigger.reason) == ("done", "model@2", "102 files added")
+    assert versions(ws)[-1].note["trigger"]["added"] == 102
+    assert tree_of(ws) == before
+    assert look_once(ws, "a look") is None
+
+
+def test_what_changes_while_a_run_works_starts_exactly_one_more(ws):
+    signals, acts = Signals(), []
+
+    def act(trigger):
+        acts.append(trigger.reason)
+        for n in range(5):
+            if len(acts) == 1:
+                write_images(ws.raw, 1, seed=60 + n)
+        return True
+
+    write_images(ws.raw, 1, seed=50)
+    thread = threading.Thread(target=watch, args=(ws, act, FAST, signals))
+    thread.start()
+    wait_for(lambda: len(acts) == 2)
+    time.sleep(4 * FAST.poll)
+    signals.stop.set()
+    thread.join()
+    assert acts == ["3 files added", "18 files added"]
+
+
+def test_what_could_not_be_done_is_tried_again_and_touched_files_are_no_change(ws):
+    signals, answers = Signals(), iter((False, True, True))
+    acts = []
+
+    def act(trigger):
+        acts.append(trigger)
+        return next(answers)
+
+    write_images(ws.raw, 1, seed=50)
+    thread = threading.Thread(target=watch, args=(ws, act, FAST, signals))
+    thread.start()
+    wait_for(lambda: len(acts) == 2)
+    shutil.rmtree(ws.raw / "circles")
+    shutil.copytree(ws.raw / "crosses", ws.raw / "circles")
+    shutil.rmtree(ws.raw / "circles")
+    wait_for(lambda: len(acts) == 3)
+    for path in ws.raw.rglob("*.png"):
+        path.touch()
+    time.sleep(4 * FAST.poll)
+    signals.stop.set()
+    thread.join()
+    assert [trigger.reason for trigger in acts] == ["3 files added", "3 files added", "2 files added, 14 removed"]
+
+
+def test_a_commit_of_settings_is_a_change_and_an_edit_of_them_is_none(ws):
+    override(ws.params, ["seed=3"])
+    assert look_once(ws, "a look") is None
+    assert worktrees.uncommitted(ws, worktrees.pinned_commit(ws)) == ["params.yaml"]
+    commit(ws, "another seed")
+    assert look_once(ws, "a look").trigger == Trigger("params.yaml changed", "a look")
+    seen = []
+
+    def start(worktree, _until):
+        seen.append(stale_stages(worktree))
+        raise BadData("enough")
+
+    with pytest.raises(BadData):
+        retrain_once(ws, ASKED, start)
+    assert seen[0]["ingest"] == "seed: 0 -> 3"  # all else is there from the last version
+    assert look_once(ws, "a look") is None  # a run for just this came to its end
+
+
+def test_policy_asks_for_enough_of_a_change(ws):
+    override(ws.params, ["operate.on_change.files=4"])
+    commit(ws, "policy")
+    write_images(ws.raw, 1, seed=50)
+    scene = survey(ws)
+    assert scene.settings == ("params.yaml",)  # and a committed change of settings counts by itself
+    git(ws, "revert", "--no-edit", "HEAD")
+    override(ws.params, ["operate.on_change.files=4"])
+    run = retrain_once(ws, ASKED, never)
+    assert (run.state, run.why) == ("nothing_to_do", "3 files added, fewer than operate.on_change.files: 4")
+
+
+def test_a_run_that_is_cut_off_is_gone_on_with_in_its_own_place(ws):
+    places = []
+
+    def cut_off(worktree, _until):
+        places.append(worktree.root)
+        bring_up_to_date(worktree, "ingest")
+        worktree.checkpoints.mkdir(parents=True)
+        (worktree.checkpoints / "head.safetensors").write_bytes(b"half a training")
+        raise KeyboardInterrupt
+
+    def go_on(worktree, _until):
+        places.append(worktree.root)
+        assert bring_up_to_date(worktree, "ingest").action == "skipped"
+        assert (worktree.checkpoints / "head.safetensors").read_bytes() == b"half a training"
+        raise BadData("enough")
+
+    write_images(ws.raw, 1, seed=50)
+    with pytest.raises(KeyboardInterrupt):
+        retrain_once(ws, ASKED, cut_off)
+    assert look_once(ws, "a look")  # what was cut off is no end
+    with pytest.raises(BadData):
+        retrain_once(ws, ASKED, go_on)
+    assert places[0] == places[1]
+    assert [run.state for run in runs_of(ws)][:2] == ["failed", "interrupted"]
+    assert not list(ws.worktrees.iterdir())
+
+
+def test_a_place_that_is_left_of_other_data_is_removed(ws):
+    def cut_off(worktree, _until):
+        worktree.checkpoints.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    def look_around(worktree, _until):
+        assert not worktree.checkpoints.exists()
+        assert [path.name for path in ws.worktrees.iterdir()] == [worktree.root.name]
+        raise BadData("enough")
+
+    write_images(ws.raw, 1, seed=50)
+    with pytest.raises(KeyboardInterrupt):
+        retrain_once(ws, ASKED, cut_off)
+    write_images(ws.raw, 1, seed=51)
+    with pytest.raises(BadData):
+        retrain_once(ws, ASKED, look_around)
+
+
+def test_a_new_class_closes_the_gate_and_the_run_leaves_its_page(ws):
+    def start(worktree, until):
+        for name in STAGES[: STAGES.index("augment") + 1]:
+            note(worktree, bring_up_to_date(worktree, name))
+        raise AssertionError(until)
+
+    shutil.copytree(ws.raw / "circles", ws.raw / "rings")
+    before = tree_of(ws)
+    with pytest.raises(GateRefused):
+        retrain_once(ws, ASKED, start)
+    run = runs_of(ws)[0]
+    assert (run.state, run.stages[-1]["stage"], len(versions(ws))) == ("refused", "bias", 1)
+    assert "rings" in (ws.root / run.page).read_text()
+    assert tree_of(ws) == before
+
+
+def test_two_runs_at_once_have_one_winner_and_a_clear_message(ws):
+    def meanwhile(_worktree, _until):
+        with pytest.raises(BadEnvironment, match="in use by"):
+            retrain_once(ws, ASKED, never)
+        raise BadData("enough")
+
+    write_images(ws.raw, 1, seed=50)
+    with pytest.raises(BadData):
+        retrain_once(ws, ASKED, meanwhile)
+
+
+def test_a_clean_branch_is_fast_forwarded_with_its_outputs(ws):
+    ours = runs_of(ws)[0].left
+    assert leave(ws, git(ws, "rev-parse", ours), "again", "fast_forward") == "main"
+    assert git(ws, "rev-parse", "main") == git(ws, "rev-parse", ours)
+    assert git(ws, "status", "--porcelain") == ""
+    assert not any(stale_stages(ws).values())
+
+
+def test_a_branch_that_moved_or_has_edits_is_left_alone(ws, capsys):
+    ours = runs_of(ws)[0].left
+    theirs = git(ws, "rev-parse", ours)
+    override(ws.params, ["seed=3"])
+    assert leave(ws, theirs, "again", "fast_forward") == ours
+    assert "1 of your files are changed" in capsys.readouterr().err
+    commit(ws, "the other was faster")
+    head = git(ws, "rev-parse", "main")
+    assert leave(ws, theirs, "again", "fast_forward") == ours
+    assert git(ws, "rev-parse", "main") == head
+    assert "your branch is left as it is" in capsys.readouterr().err
+
+
+def test_a_commit_that_a_killed_run_left_is_taken_again(ws):
+    scene = survey(ws)
+    place = worktrees.make_worktree(ws, "x1", (scene.commit, versions(ws)[0].commit), keep(ws))
+    first = worktrees.save(place, scene.commit, "x1", "one")
+    assert first == worktrees.save(place, scene.commit, "x2", "two") == versions(ws)[0].commit
+    worktrees.remove_worktree(ws, place)
+    assert len(git(ws, "for-each-ref", "refs/exps").splitlines()) == 1
+
+
+def test_a_remote_beside_the_workspace_is_the_same_from_a_worktree(ws):
+    config = ws.root / ".dvc" / "config"
+    remote = "['remote \"shelf\"']\n    url = ../../shelf\n"
+    config.write_text(config.read_text().replace("[core]", "[core]\n    remote = shelf") + remote)
+    commit(ws, "a remote")
+    place = worktrees.make_worktree(ws, "x1", (worktrees.pinned_commit(ws), versions(ws)[0].commit), keep(ws))
+    from flows.dvc_repo import open_repository
+
+    with open_repository(place) as repo:
+        assert Path(repo.config["remote"]["shelf"]["url"]) == ws.root.parent / "shelf"
+        assert Path(repo.cache.local.path).is_relative_to(ws.root)
+    worktrees.remove_worktree(ws, place)
+
+
+def test_a_file_that_changes_while_it_is_copied_is_in_no_snapshot_half(ws, monkeypatch):
+    import flows.snapshots as snapshots
+
+    copy, calls = snapshots._copy, []
+
+    def meanwhile(*arguments):
+        calls.append(1)
+        if len(calls) == 1:
+            (ws.raw / "circles" / "new.png").write_bytes(b"the whole of it")
+        return copy(*arguments)
+
+    (ws.raw / "circles" / "new.png").write_bytes(b"half")
+    monkeypatch.setattr(snapshots, "_copy", meanwhile)
+    found = keep(ws)
+    assert len(calls) == 2
+    assert found == look(ws)
+    digest = hashlib.md5(b"the whole of it", usedforsecurity=False).hexdigest()
+    assert found.files["circles/new.png"] == digest
+    cached = ws.root / ".dvc" / "cache" / "files" / "md5"
+    for path in (p for p in cached.rglob("*") if p.is_file() and p.suffix != ".dir"):
+        assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == path.parent.name + path.name
+
+
+def test_dry_run_and_runs_by_the_door(ws, capsys):
+    write_images(ws.raw, 1, seed=50)
+    before = tree_of(ws)
+    assert cli.main(["--workspace", str(ws.root), "retrain", "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["would_run"], found["change"]["added"]) == (True, 3)
+    assert tree_of(ws) == before
+    assert cli.main(["--workspace", str(ws.root), "runs"]) == 0
+    assert "model@1, champion  a first model" in capsys.readouterr().out
+    assert cli.main(["--workspace", str(ws.root), "runs", "show", "nobody"]) == 2
+    assert "there is no run nobody" in capsys.readouterr().err
+
+
+def test_the_flow_cleans_what_it_is_told_and_fails_in_a_line(ws):
+    from flows.retrain import retrain
+
+    found = retrain.fn(ws.root, "new\x1b[2J data", {"event": "heard\nsomething", "path": "/etc/passwd"})
+    assert (found["state"], found["trigger"]) == (
+        "nothing_to_do",
+        {"reason": "new [2J data", "event": "heard something"},
+    )
+    shutil.rmtree(ws.raw)
+    failed = retrain.fn(ws.root)
+    assert failed.is_failed()
+    assert failed.message == f"{ws.raw} is missing; put your images there"
+
+
+@pytest.mark.slow
+def test_the_flow_runs_on_the_embedded_engine(ws):
+    script = (
+        "import json, sys; from pathlib import Path; from flows.engine import prepare_engine; "
+        "from tasks.contracts.workspace import Workspace\n"
+        "prepare_engine(Workspace(Path(sys.argv[1])))\n"
+        "from flows.retrain import retrain\n"
+        "print(json.dumps(retrain(Path(sys.argv[1]), 'a schedule')))"
+    )
+    write_images(ws.raw, 1, seed=50)
+    environment = os.environ | {"PREFECT_API_URL": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(ws.root)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["state"], record["version"], record["trigger"]["reason"]) == ("done", "model@2", "a schedule")
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_training_is_taken_up_by_the_next_and_registered_once(ws):
+    override(ws.params, ["train.epochs=60", "train.patience=60", "train.strategy=fine_tuning"])
+    commit(ws, "longer")
+    write_images(ws.raw, 6, seed=50)
+    door = [sys.executable, "-m", "flows.cli", "--workspace", str(ws.root), "retrain", "--offline"]
+    child = subprocess.Popen(door, start_new_session=True)
+    wait_for(lambda: list(ws.worktrees.glob("*/.graft/checkpoints/*.safetensors")), 300)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    assert runs_of(ws)[0].state == "crashed"
+    done = graft(ws, "retrain", "--offline", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "going on with a run that was cut off" in done.stderr
+    assert "going on from epoch" in done.stderr
+    actions = {one["stage"]: one["action"] for one in json.loads(done.stdout)["stages"]}
+    assert (actions["quality"], actions["train"]) == ("skipped", "ran")
+    assert [version.name for version in versions(ws)] == ["model@1", "model@2"]
+    assert "nothing to do" in graft(ws, "retrain", "--offline").stdout
+
+
+@pytest.mark.slow
+def test_watch_by_the_door_retrains_in_a_process_of_its_own(ws):
+    door = [sys.executable, "-m", "flows.cli", "--workspace", str(ws.root), "watch", "--here", "--poll=1"]
+    child = subprocess.Popen(door, env=os.environ | {"PREFECT_API_URL": ""})
+    try:
+        write_images(ws.raw, 2, seed=50)
+        wait_for(lambda: len(versions(ws)) == 2, 300)
+        wait_for(lambda: runs_of(ws)[0].state == "done", 60)
+    finally:
+        child.terminate()
+        assert child.wait(60) == 143
+    assert versions(ws)[-1].note["trigger"]["reason"] == "6 files added"
+
+
+def wait_for(what, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
