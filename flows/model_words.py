@@ -1,6 +1,6 @@
 """The difference of two versions for people."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.contracts.errors import one_line
 from tasks.contracts.records import Statistic
@@ -30,6 +30,16 @@ def changed(found: "Differences") -> str:
         *(f"  {_said(one)}" for one in answers.changed[:SHOWN]),
     ]
     return "\n".join(one_line(line) if not line.startswith("  ") else f"  {one_line(line)}" for line in lines)
+
+
+def cost_line(cost: dict[str, Any]) -> str:
+    """What a model costs where it was registered."""
+    single, large = cost["single"], cost["large"]
+    return one_line(
+        f"cost: {single['p50_ms']:.1f} ms for a single image (90 % within {single['p90_ms']:.1f}), "
+        f"{large['p50_ms']:.1f} in batches of {large['batch']}, {cost['parameters'] / 1e6:.1f} M parameters, "
+        f"{cost['disk_mb']:.1f} MB, on {cost['device']}, {cost['threads']} threads"
+    )
 
 
 def _some(name: str, lines: list[str]) -> list[str]:

@@ -74,6 +74,7 @@ def list_models(arguments: Namespace) -> int:
 
 def show_model(arguments: Namespace) -> int:
     """One version in full; with `--restore`, its files as well."""
+    from flows.model_words import cost_line
     from tasks.contracts.records import read_json
     from tasks.register.bundle import CARD, RECORD
     from tasks.register.export import require_new
@@ -94,6 +95,8 @@ def show_model(arguments: Namespace) -> int:
         return dump(shown)
     show(f"{version.title}, saved run {version.commit[:12]}, data {version.note['data']}")
     show(f"decision: {version.note['decision']['why']}")
+    if cost := version.note.get("latency"):
+        show(cost_line(cost))
     if arguments.restore:
         show(f"{len(files)} files are in {arguments.restore}, each with the bytes that were saved; recorded with them:")
         return show(_figures(shown["bundle"]))

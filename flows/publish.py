@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
@@ -68,7 +69,7 @@ def _version(ws: Workspace, trigger: dict[str, Any] | None, save: Callable[[Work
     for _ in range(_TRIES):
         known = versions(ws)
         champion = next((version for version in known if version.champion), None)
-        decision = _decide(ws, champion, known) if champion else FIRST
+        decision = _decide(ws, champion, known, note) if champion else FIRST
         try:
             return register(ws, commit, note, decision, champion.number if champion else None)
         except ChampionMoved as moved:
@@ -88,7 +89,19 @@ def _saved(ws: Workspace, save: Callable[[Workspace], str]) -> tuple[str, dict[s
         "params": params,
         "libraries": {name: metadata.version(name) for name in (*LIBRARIES, *filter(find_spec, EXTRAS))},
         "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
+        "latency": _latency(ws),
     }
+
+
+def _latency(ws: Workspace) -> dict[str, Any]:
+    """What the new model costs on this machine; no stage may write that, as it is never twice the same."""
+    from tasks.backbone.weights import backbone_ref
+    from tasks.evaluate.latency import measure_latency
+    from tasks.register.bundle import load_bundle
+
+    with doing("timing the model"):
+        bundle = load_bundle(ws.bundle)
+        return asdict(measure_latency(bundle.net, backbone_ref(bundle.record["model"]["backbone"])))
 
 
 @contextmanager
@@ -109,12 +122,13 @@ def registered(ws: Workspace, known: list[Version]) -> Version | None:
     return next((version for version in known if version.note["bundle"] == bundle), None)
 
 
-def _decide(ws: Workspace, champion: Version, known: list[Version]) -> Decision:
-    from tasks.register.compare import Standing, compare  # brings torch
+def _decide(ws: Workspace, champion: Version, known: list[Version], note: dict[str, Any]) -> Decision:
+    from tasks.register.compare import Offer, Standing, compare  # brings torch
 
     best, anchor = (Standing(bundle_of(ws, one), data_of(ws, one)) for one in (champion, anchor_of(champion, known)))
     with doing(f"comparing with the champion, {champion.name}"):
-        return compare(ws, best, anchor, load_params(ws.params).register_, look_at(known))
+        offer = Offer(look_at(known), note["latency"]["single"]["p50_ms"])
+        return compare(ws, best, anchor, load_params(ws.params).register_, offer)
 
 
 def look_at(known: list[Version]) -> int:

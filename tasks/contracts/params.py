@@ -287,6 +287,7 @@ class RegisterParams(Section):
     margin: Share = 0.01
     level: float = Field(0.05, gt=0, lt=0.5)
     max_calibration_error: Share = 0.2
+    max_latency_ms: float | None = Field(None, gt=0)
     max_megabytes: float | None = Field(None, gt=0)
 
 

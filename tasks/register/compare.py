@@ -12,7 +12,7 @@ from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.predict.predict import predict_samples
 from tasks.register.bundle import load_bundle
-from tasks.register.gates import Answers, gates_of
+from tasks.register.gates import Answers, calibrated, groups, light, nobody_worse_off, quick
 from tasks.register.promotion import Correct, Decision, Paired, Rule, decide
 
 
@@ -24,7 +24,15 @@ class Standing:
     data: Path
 
 
-def compare(ws: Workspace, champion: Standing, anchor: Standing, params: RegisterParams, look: int) -> Decision:
+@dataclass(frozen=True)
+class Offer:
+    """What is known of the new bundle without its answers: how manyth look this is, and ms for a single image."""
+
+    look: int
+    single_ms: float
+
+
+def compare(ws: Workspace, champion: Standing, anchor: Standing, params: RegisterParams, offer: Offer) -> Decision:
     """Predict the promotion split with `models/bundle`, the champion and the anchor, and apply the rule.
 
     Of images that belong together (copies, one patient) the first stands for all: they are no independent evidence.
@@ -41,8 +49,14 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
         is_old=_known(anchor, rows),
         is_new=~_known(champion, rows),
     )
-    gates = gates_of(ours, theirs, rows.assign(**{"meta_known to the champion": ~paired.is_new}), ws.bundle, params)
-    return decide(paired, Rule(params.margin, params.level, look), gates)
+    told = rows.assign(**{"meta_known to the champion": ~paired.is_new})
+    gates = (
+        nobody_worse_off(ours.right, theirs.right, groups(told), params.level),
+        calibrated(ours, params.max_calibration_error),
+        quick(offer.single_ms, params.max_latency_ms),
+        light(ws.bundle, params.max_megabytes),
+    )
+    return decide(paired, Rule(params.margin, params.level, offer.look), gates)
 
 
 def _answers(bundle: Path, raw: Path, rows: pd.DataFrame) -> Answers:

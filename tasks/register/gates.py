@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from tasks.bias.attributes import Levels, columns_of, examine
 from tasks.bias.significance import holm
-from tasks.contracts.params import RegisterParams
 from tasks.evaluate.comparison import discordant, mcnemar_p
 from tasks.evaluate.metrics import Samples, bin_of, calibration_error
 from tasks.register.promotion import Gate
@@ -25,17 +24,6 @@ class Answers:
 
     right: NDArray[np.bool_]
     confidence: NDArray[np.float64]
-
-
-def gates_of(
-    ours: Answers, theirs: Answers, rows: pd.DataFrame, bundle: Path, params: RegisterParams
-) -> tuple[Gate, ...]:
-    """Nobody clearly worse off than under the champion, the calibration error and the size within the params."""
-    return (
-        nobody_worse_off(ours.right, theirs.right, groups(rows), params.level),
-        _calibrated(ours, params.max_calibration_error),
-        _light(bundle, params.max_megabytes),
-    )
 
 
 def groups(rows: pd.DataFrame) -> tuple[Levels, ...]:
@@ -62,14 +50,24 @@ def nobody_worse_off(
     return Gate("groups", False, f"{said} (p {corrected[worst]:.2g}, Holm over {len(named)} groups)")
 
 
-def _calibrated(ours: Answers, most: float) -> Gate:
+def calibrated(ours: Answers, most: float) -> Gate:
+    """The calibration error is not clearly above `most`."""
     samples = Samples(len(ours.right), 2, _RESAMPLES, 0)
     found = calibration_error(bin_of(ours.confidence), ours.confidence - ours.right, samples)
     said = f"calibration error {found.value:.3f} ({found.low:.3f} to {found.high:.3f}), allowed {most:g}"
     return Gate("calibration", (found.low or 0.0) <= most, said)
 
 
-def _light(bundle: Path, most: float | None) -> Gate:
+def quick(single_ms: float, most: float | None) -> Gate:
+    """A single image takes `most` milliseconds at most, on this machine."""
+    return _bounded("latency", f"a single image takes {single_ms:.1f} ms here", single_ms, most)
+
+
+def light(bundle: Path, most: float | None) -> Gate:
+    """The files of the bundle take `most` megabytes at most."""
     megabytes = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6
-    said = f"the bundle takes {megabytes:.1f} MB" + ("" if most is None else f", allowed {most:g}")
-    return Gate("size", most is None or megabytes <= most, said)
+    return _bounded("size", f"the bundle takes {megabytes:.1f} MB", megabytes, most)
+
+
+def _bounded(name: str, said: str, value: float, most: float | None) -> Gate:
+    return Gate(name, most is None or value <= most, said if most is None else f"{said}, allowed {most:g}")

@@ -188,7 +188,7 @@ def test_the_next_version_is_held_against_the_champion_on_the_promotion_split(wo
     assert decision["candidate"] <= decision["champion"]
     alone = usable(pd.read_parquet(workspace.checked), "promotion")["component"].nunique()
     assert decision["images"] == alone  # of images that belong together one stands for all
-    assert {gate["name"] for gate in decision["gates"]} == {"groups", "calibration", "size"}
+    assert {gate["name"] for gate in decision["gates"]} == {"groups", "calibration", "latency", "size"}
     assert find_version(workspace).number == 1
     weights = [(bundle_of(workspace, v) / "weights.safetensors").read_bytes() for v in versions(workspace)]
     assert weights[0] != weights[1] == (workspace.bundle / "weights.safetensors").read_bytes()
