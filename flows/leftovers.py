@@ -14,6 +14,7 @@ from flows.server import slug
 from tasks.contracts.workspace import Workspace
 
 AT_ONCE = 10  # requests
+PLANNED = "Scheduled"  # late runs and those that wait for their turn have other names
 AT_WORK = ("PENDING", "RUNNING", "CANCELLING")
 SUBMITTED = ("PENDING",)  # given to a worker, and no process of its own yet that could send heartbeats
 
@@ -35,16 +36,19 @@ async def crash_leftovers(client: PrefectClient, ws: Workspace, states: tuple[st
 
 
 async def drop_overdue(client: PrefectClient, deployment: UUID, why: str) -> int:
-    """Cancel what a schedule planned for a deployment, is due, and no worker took; returns how many there were."""
-    now = datetime.now(UTC).isoformat()
-    wanted = {
-        "state": {"type": {"any_": ["SCHEDULED"]}},
-        "deployment_id": {"any_": [deployment]},
-        "expected_start_time": {"before_": now},
-    }
+    """Cancel what a schedule planned for a deployment, is late or waits for its turn; returns how many there were.
+
+    One that waits for its turn is planned anew for some seconds later, so its time does not tell.
+    """
+    now = datetime.now(UTC)
+    wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}, "deployment_id": {"any_": [deployment]}}
     found = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted))
-    overdue = [run for run in found if run.auto_scheduled]
+    overdue = [run for run in found if run.auto_scheduled and (run.state_name != PLANNED or _is_due(run, now))]
     for start in range(0, len(overdue), AT_ONCE):
         some = overdue[start : start + AT_ONCE]
         await asyncio.gather(*(client.set_flow_run_state(run.id, Cancelled(message=why), force=True) for run in some))
     return len(overdue)
+
+
+def _is_due(run: FlowRun, now: datetime) -> bool:
+    return run.expected_start_time is not None and run.expected_start_time <= now

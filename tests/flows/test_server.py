@@ -21,10 +21,12 @@ def up(tmp_path_factory: pytest.TempPathFactory):
         somebody.listen()
         override(ws.params, [f"operate.port={somebody.getsockname()[1]}"])
         done = graft(ws, "up")
-    assert done.returncode == 0, done.stderr
-    assert "is in use; taking" in done.stderr
-    yield ws
-    graft(ws, "down")
+    try:
+        assert done.returncode == 0, done.stderr
+        assert "is in use; taking" in done.stderr
+        yield ws
+    finally:
+        graft(ws, "down")
 
 
 def test_a_second_up_finds_it_up(up):

@@ -44,6 +44,8 @@ def started(folder, *settings: str):
     run_stages(ws, "bias")
     override(ws.params, [f"operate.port={free_port()}", *settings])
     done = graft(ws, "up")
+    if done.returncode:
+        graft(ws, "down")
     assert done.returncode == 0, done.stderr
     return ws
 
