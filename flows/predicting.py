@@ -45,7 +45,7 @@ def predict(arguments: Namespace) -> int:
     if arguments.out:
         require_ending(arguments.out)
     bundle, model = _bundle(arguments)
-    _say_what_it_lacks(bundle, model, arguments.coverage)
+    _say_what_it_lacks(bundle, model)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a file name need not be text
     paths = find_files(arguments.images, sys.stdin)
@@ -69,17 +69,10 @@ def predict(arguments: Namespace) -> int:
     return 0
 
 
-def _say_what_it_lacks(bundle: "Bundle", model: str, coverage: float | None) -> None:
-    """Raises BadUsage where a coverage is asked for that the model cannot keep at all."""
+def _say_what_it_lacks(bundle: "Bundle", model: str) -> None:
     from tasks.contracts.progress import say
 
-    if bundle.calibration is None:
-        if coverage is not None:
-            raise BadUsage(
-                f"{model} has no calibration, so --coverage cannot be kept; run `graft run` for one that has"
-            )
-        say(f"{model} is of an older graft and has no calibration: the likeliest class is named, however unsure")
-    elif bundle.calibration.record.limit is None:
+    if bundle.calibration.record.limit is None:
         say(f"{model} was made with too few images to tell what is unlike them: nothing is flagged")
 
 

@@ -20,7 +20,7 @@ class Answer:
 
     `probability` is that of the likeliest class, `plausible` the set of classes, the likeliest first. Of an image
     that is unlike training both are empty: they would be of use for images like those only. Above an `unlike_score`
-    of 1 an image is flagged as unlike. None stands for what the model has no calibration for.
+    of 1 an image is flagged as unlike. None stands for what the model was made with too few images to say.
     """
 
     path: str
@@ -38,8 +38,7 @@ def answers(bundle: Bundle, files: Iterable[tuple[str, Read]], coverage: float) 
     """An answer for each file, in order, some at a time; `files` are names and what reads their bytes.
 
     A set holds the right class in `coverage` of images like those of training; a class is named where it is the only
-    one in it. A bundle without a calibration names the likeliest. Raises BadUsage where the model was made with too
-    few images for this coverage, before anything is read.
+    one in it. Raises BadUsage where the model was made with too few images for this coverage, before anything is read.
     """
     judge = _Judge(bundle, coverage)
     return (judge.of(seen) for seen in see(bundle, files))
@@ -48,13 +47,13 @@ def answers(bundle: Bundle, files: Iterable[tuple[str, Read]], coverage: float) 
 class _Judge:
     def __init__(self, bundle: Bundle, coverage: float) -> None:
         self._classes, self._calibration, self._coverage = bundle.classes, bundle.calibration, coverage
-        self._threshold = self._calibration.threshold(coverage) if self._calibration else None
+        self._threshold = self._calibration.threshold(coverage)
 
     def of(self, seen: Seen) -> list[Answer]:
         """The answers of one batch."""
         calibration = self._calibration
-        found = probabilities(seen.logits, calibration.record.temperature if calibration else 1.0)
-        strange = calibration.strangeness(seen.features, seen.looks) if calibration and len(found) else None
+        found = probabilities(seen.logits, calibration.record.temperature)
+        strange = calibration.strangeness(seen.features, seen.looks) if len(found) else None
         rows = iter(range(len(found)))
         return [
             _unread(name, problem) if problem else self._one(name, found, strange, next(rows))
@@ -70,8 +69,6 @@ class _Judge:
         order = np.argsort(-found[row], kind="stable")
         named = {self._classes[i]: round(float(found[row, i]), _DIGITS) for i in order}
         best, unlike = self._classes[order[0]], None if strange is None else False
-        if self._threshold is None:
-            return Answer(name, best, named[best], None, unlike, score, "", "", named)
         inside = plausible(found[row : row + 1], self._threshold)[0]
         members = tuple(self._classes[i] for i in order if inside[i])
         label = members[0] if len(members) == 1 else ""

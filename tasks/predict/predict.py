@@ -32,8 +32,7 @@ def predict_samples(bundle: Bundle, root: Path, rows: pd.DataFrame) -> list[Like
 
 
 def _likeliest(seen: Seen, bundle: Bundle) -> Iterator[Likeliest]:
-    calibration = bundle.calibration
-    found = iter(probabilities(seen.logits, calibration.record.temperature if calibration else 1.0))
+    found = iter(probabilities(seen.logits, bundle.calibration.record.temperature))
     for problem in seen.problems:
         if problem:
             yield Likeliest(None, None)

@@ -30,14 +30,11 @@ REPORTS, CALIBRATION = "reports", "calibration"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory: the network in evaluation mode, `bundle.json` as plain data, and the calibration.
-
-    An older graft made bundles without a calibration.
-    """
+    """A bundle in memory: the network in evaluation mode, `bundle.json` as plain data, and the calibration."""
 
     net: TransferNet
     record: dict[str, Any]
-    calibration: Calibration | None
+    calibration: Calibration
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -46,11 +43,11 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, candidate: Path, record: BundleRecord, reports: tuple[Path, ...] = (), calibration: Path | None = None
+    folder: Path, candidate: Path, calibration: Path, record: BundleRecord, reports: tuple[Path, ...]
 ) -> BundleRecord:
-    """Put the candidate's weights, golden samples, `reports`, a card and the record into `folder`, all or nothing.
+    """Put weights, calibration, golden samples, `reports`, a card and the record into `folder`, all or nothing.
 
-    `calibration` is a folder, copied where there is one. Returns the record with the list of files.
+    `candidate` and `calibration` are folders. Returns the record with the list of files.
     """
     with replacing(folder) as part:
         part.mkdir()
@@ -59,8 +56,7 @@ def write_bundle(
         for path in reports:
             (part / REPORTS).mkdir(exist_ok=True)
             shutil.copyfile(path, part / REPORTS / path.name)
-        if calibration is not None and calibration.is_dir():
-            shutil.copytree(calibration, part / CALIBRATION, copy_function=shutil.copyfile)
+        shutil.copytree(calibration, part / CALIBRATION, copy_function=shutil.copyfile)
         write_text(part / CARD, card(record))
         listed = replace(record, files=list_files(part))
         write_record(part / RECORD, listed)
@@ -79,8 +75,7 @@ def load_bundle(folder: Path) -> Bundle:
     check_header(folder / WEIGHTS)
     net = load_net(folder / WEIGHTS, model)
     check_golden(folder / GOLDEN, net, model, int(record["preprocessing"]["prepared_px"]))
-    calibration = load_calibration(folder / CALIBRATION) if (folder / CALIBRATION).is_dir() else None
-    return Bundle(net, record, calibration)
+    return Bundle(net, record, load_calibration(folder / CALIBRATION))
 
 
 def _record(folder: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def run(ws: Workspace, params: RegisterParams, seed: int) -> BundleRecord:  # no
         params=provenance.settings(ws.params),
         environment=provenance.environment(),
     )
-    return write_bundle(ws.bundle, ws.candidate, record, sources[1:], ws.calibration)
+    return write_bundle(ws.bundle, ws.candidate, ws.calibration, record, sources[1:])
 
 
 def _finding(data: dict[str, Any]) -> Finding:

@@ -161,7 +161,7 @@ def test_a_second_run_at_once_is_told_who_holds_the_workspace(capsys, empty):
     with only_run(empty):
         code, line = refused(capsys, "--workspace", empty.root, "run")
     assert code == 4
-    assert f"process {os.getpid()} on " in line
+    assert f", process {os.getpid()} on " in line
 
 
 def test_an_old_dvc_yaml_is_refused_and_init_mends_it(capsys, empty):

@@ -14,7 +14,7 @@ SOURCES = sorted((*(ROOT / "flows").rglob("*.py"), *(ROOT / "tasks").rglob("*.py
 HOMES = {  # a heavy or risky library -> the only places that may import it
     "prefect": ("flows/",),
     "dvc": ("flows/dvc_repo.py", "flows/snapshots.py", "flows/stages.py", "tasks/register/store.py"),
-    "dvc_data": ("flows/snapshots.py",),
+    "dvc_data": ("flows/snapshots.py", "tasks/register/store.py"),
     "gto": (),
     "great_expectations": ("tasks/quality/expectations.py",),
     "albumentations": ("tasks/augment/policy.py",),

@@ -19,6 +19,7 @@ def lines(log: Path) -> list[dict]:
 
 def test_what_is_said_is_in_the_log_of_its_run_and_nowhere_after(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv(RUN_ID, raising=False)
+    monkeypatch.setattr(logging.getLogger("dvc"), "handlers", [])  # DVC's own write to the screen of an earlier test
     ws = Workspace(tmp_path)
     with logged(ws) as log:
         assert os.environ[RUN_ID] == log.stem

@@ -106,17 +106,11 @@ def test_an_exported_bundle_needs_no_workspace(capsys, finished, photos, tmp_pat
     assert [{**one, "model": "model@1"} for one in found] == known
 
 
-def test_an_older_bundle_names_the_likeliest_and_says_so(capsys, finished, photos, tmp_path):
+def test_a_bundle_that_lost_its_calibration_is_refused(capsys, finished, photos, tmp_path):
     old = shutil.copytree(bundle_of(finished, find_version(finished)), tmp_path / "old")
     shutil.rmtree(old / "calibration")
-    assert main(["predict", str(photos / "stripes"), "--model", str(old), "--json"]) == 0
-    shown = capsys.readouterr()
-    assert "no calibration" in shown.err
-    for one in json.loads(shown.out):
-        assert one["label"] == max(one["probabilities"], key=one["probabilities"].get)
-        assert one["plausible"] is None
-        assert one["unlike"] is None
-    assert main(["predict", str(photos), "--model", str(old), "--coverage", "0.9"]) == 2
+    assert main(["predict", str(photos / "stripes"), "--model", str(old), "--json"]) == 5
+    assert "calibration.json is missing" in capsys.readouterr().err
 
 
 def test_a_broken_calibration_is_an_integrity_error(capsys, finished, photos, tmp_path):
