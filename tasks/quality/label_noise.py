@@ -145,6 +145,8 @@ def _fitted(parts: Floats, classes: int) -> _Noise:
     likelihood = np.log(np.maximum((shares[:, :, None] * parts).sum(axis=1), _TINY)).mean(axis=1)
     best = int(likelihood.argmax())
     random, *clean = (float(share) if share > _NOTHING else 0.0 for share in shares[best])
+    if not any(clean):
+        clean[0] = 1.0  # labels that are chance throughout do not say how the clean parts are mixed
     sharpness = (float(_SHARPNESS[best + _STEPS]), float(_SHARPNESS[best]))
     return _Noise(random, classes, tuple(zip(clean, sharpness, strict=False)))
 
