@@ -9,6 +9,7 @@ import shutil
 from contextlib import chdir
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,8 +18,10 @@ from flows.stages import run_step, track_raw
 from flows.workspaces import git, init
 from tasks.backbone.catalog import find_entry, weights_folder
 from tasks.backbone.weights import open_entry
+from tasks.calibrate.calibration import Calibration, save_calibration
+from tasks.calibrate.unlike import familiar
 from tasks.contracts.files import write_table, write_text
-from tasks.contracts.model_records import ModelRecord
+from tasks.contracts.model_records import CalibrationRecord, ModelRecord
 from tasks.contracts.records import SPLITS, Statistic
 from tasks.contracts.workspace import Workspace
 from tasks.register.history import Version
@@ -44,6 +47,7 @@ def train(ws: Workspace, seed: int, accuracy: float = 0.8, findings: tuple[str, 
     model = ModelRecord(ref, CLASSES, "fine_tuning", "linear", 3, 0, 1, "", 1.0, 0, (), seed, 12, SIDE_PX)
     shutil.rmtree(ws.candidate, ignore_errors=True)
     save_model(ws.candidate, fresh_net(backbone, Head(len(CLASSES)), seed), model)
+    save_calibration(ws.calibration, calibration())
     number = Statistic("accuracy", accuracy, 6, accuracy - 0.1, accuracy + 0.1, estimator="Wilson").__dict__
     found = [finding(check) for check in findings]
     scores = dict.fromkeys(("accuracy", "macro_f1", "log_loss", "calibration_error"), number)
@@ -72,6 +76,13 @@ def finish(ws: Workspace) -> None:
     git(ws, *IDENTITY, "commit", "--quiet", "--allow-empty", "-m", "a run")
 
 
+def calibration() -> Calibration:
+    """As it is, and with no limit for what is unlike training."""
+    scores = np.linspace(0, 1, 12, dtype=np.float32)
+    near = familiar(np.random.default_rng(0).random((20, 2), dtype=np.float32), np.zeros((20, 1), np.float32))
+    return Calibration(CalibrationRecord(1.0, 6, len(scores), 20, 0.05, None), scores, near)
+
+
 def stubs(ws: Workspace) -> tuple[str, ...]:
     return (
         "data/manifest.parquet",
@@ -84,6 +95,7 @@ def stubs(ws: Workspace) -> tuple[str, ...]:
         "reports/label_errors.parquet",
         "reports/suspects.jpg",
         "reports/augmentation.jpg",
+        "reports/errors.jpg",
         "reports/metrics.json",
         "reports/plots/history.csv",
     )
