@@ -6,6 +6,7 @@ import pickle  # noqa: TID251 - to show that it is never read
 import shutil
 import struct
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from flows import cli
+from tasks.calibrate.calibration import save_calibration
 from tasks.contracts.errors import BrokenArtifact
 from tasks.register.bundle import load_bundle
 from tasks.register.contents import list_files
+from tests.register.conftest import calibration
 
 RECORD, WEIGHTS, LOGITS = "bundle.json", "weights.safetensors", "golden/logits.json"
 
@@ -78,10 +81,12 @@ def test_a_calibration_is_part_of_it(two_versions, tmp_path):
     from tasks.contracts.workspace import Workspace
 
     ws = Workspace(shutil.copytree(two_versions.root, tmp_path / "calibrated", symlinks=True))
-    ws.calibration.mkdir()
-    (ws.calibration / "calibration.json").write_text('{"temperature": 1.5}')
+    warm = calibration()
+    save_calibration(ws.calibration, replace(warm, record=replace(warm.record, temperature=1.5)))
     run_step(ws, "register")
-    assert "calibration/calibration.json" in load_bundle(ws.bundle).record["files"]
+    found = load_bundle(ws.bundle)
+    assert found.calibration.record.temperature == 1.5
+    assert {"calibration/calibration.json", "calibration/calibration.safetensors"} <= set(found.record["files"])
     (ws.bundle / "calibration" / "calibration.json").write_text('{"temperature": 0.1}')
     refused(ws.bundle, r"calibration/calibration\.json has other bytes")
 

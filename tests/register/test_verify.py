@@ -57,7 +57,9 @@ def test_a_changed_image_or_weight_in_the_cache_is_named_and_never_copied_out(wo
         known = outputs(workspace, version)
         raw = json.loads(store.folder_list(known["data/raw"]))[0]
         weights = next(
-            one for one in json.loads(store.folder_list(known["models/bundle"])) if one["relpath"].endswith("tensors")
+            one
+            for one in json.loads(store.folder_list(known["models/bundle"]))
+            if one["relpath"] == "weights.safetensors"
         )
         paths = [store.place(one["md5"]) for one in (raw, weights)]
     for path in paths:
