@@ -76,7 +76,7 @@ def show_model(arguments: Namespace) -> int:
     """One version in full; with `--restore`, its files as well."""
     from flows.model_words import cost_line
     from tasks.contracts.records import read_json
-    from tasks.register.bundle import CARD, RECORD
+    from tasks.register.contents import CARD, RECORD
     from tasks.register.export import require_new
     from tasks.register.registry import find_version
     from tasks.register.saved import bundle_of, outputs, restore

@@ -17,8 +17,8 @@ from tasks.contracts.progress import doing, say
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.register.contents import RECORD
+from tasks.register.decision import FIRST, Decision
 from tasks.register.history import ChampionMoved
-from tasks.register.promotion import FIRST, Decision
 from tasks.register.registry import Version, crown, register, versions
 from tasks.register.remote import push
 from tasks.register.saved import bundle_of, data_of

@@ -16,15 +16,14 @@ from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.model_records import BundleRecord
 from tasks.contracts.records import read_json
 from tasks.register.card import card as card
+from tasks.register.contents import CARD, check_files, list_files
 from tasks.register.contents import RECORD as RECORD
-from tasks.register.contents import check_files, list_files
 from tasks.register.golden import FOLDER as GOLDEN
 from tasks.register.golden import check_golden, write_golden
 from tasks.register.header import check_header
 from tasks.register.provenance import input_contract
 from tasks.train.model import WEIGHTS, load_net
 
-CARD = "README.md"
 REPORTS, CALIBRATION = "reports", "calibration"
 
 

@@ -12,8 +12,9 @@ from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.predict.predict import predict_samples
 from tasks.register.bundle import load_bundle
+from tasks.register.decision import Decision
 from tasks.register.gates import Answers, calibrated, groups, light, nobody_worse_off, quick
-from tasks.register.promotion import Correct, Decision, Paired, Rule, decide
+from tasks.register.promotion import Correct, Paired, Rule, decide
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tasks.bias.attributes import Levels, columns_of, examine
 from tasks.bias.significance import holm
 from tasks.evaluate.comparison import discordant, mcnemar_p
 from tasks.evaluate.metrics import Samples, bin_of, calibration_error
-from tasks.register.promotion import Gate
+from tasks.register.decision import Gate
 
 _SMALL = 5  # images; a smaller group shows nothing
 _RESAMPLES = 500

@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from tasks.contracts.records import Statistic
 from tasks.evaluate.comparison import accuracy_difference, discordant
+from tasks.register.decision import Decision, Gate
 
 Correct = NDArray[np.bool_]
 
@@ -53,37 +54,6 @@ class Paired(NamedTuple):
     anchor: Correct
     is_old: Correct
     is_new: Correct
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A bound that a version must keep to become champion by itself."""
-
-    name: str
-    passed: bool
-    message: str
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether the new version becomes champion, why, and the figures on the promotion split that decided it.
-
-    `by` is what the promotion rests on: `first`, `better` or `new data`; empty where there is none.
-    """
-
-    promote: bool
-    why: str
-    images: int = 0
-    new_images: int = 0
-    candidate: float | None = None
-    champion: float | None = None
-    by: str = ""
-    look: int = 0
-    figures: tuple[Statistic, ...] = ()
-    gates: tuple[Gate, ...] = ()
-
-
-FIRST = Decision(True, "it is the first version", by="first")
 
 
 def decide(paired: Paired, rule: Rule, gates: Sequence[Gate] = ()) -> Decision:

@@ -13,9 +13,9 @@ from typing import Any
 from tasks.contracts.errors import BadEnvironment, BadUsage, GraftError, one_line
 from tasks.contracts.workspace import Workspace
 from tasks.register import history as states
+from tasks.register.decision import Decision
 from tasks.register.history import CHAMPION, MODEL, Action, Assignment, History, Tag
 from tasks.register.history import Version as Version
-from tasks.register.promotion import Decision
 from tasks.register.saved import bundle_of as bundle_of
 from tasks.register.saved import data_of as data_of
 from tasks.register.tags import Taken, alone, create_tags, read_tags

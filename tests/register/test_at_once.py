@@ -9,7 +9,7 @@ import pytest
 from tasks.contracts.errors import GateRefused
 from tasks.contracts.workspace import Workspace
 from tasks.register import registry
-from tasks.register.promotion import Decision
+from tasks.register.decision import Decision
 from tests.register.test_history import NOTE, commit, git
 
 REGISTER = """
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from tasks.contracts.workspace import Workspace
 from tasks.register import registry
-from tasks.register.promotion import Decision
+from tasks.register.decision import Decision
 sys.stdin.readline()
 for run in sys.argv[2:]:
     registry.register(Workspace(Path(sys.argv[1])), run, {"bundle": run}, Decision(False, "a run"))

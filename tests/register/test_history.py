@@ -13,8 +13,8 @@ from tasks.contracts.errors import BadUsage
 from tasks.contracts.workspace import Workspace
 from tasks.register import history as states
 from tasks.register import registry
+from tasks.register.decision import Decision
 from tasks.register.history import ChampionMoved, replay
-from tasks.register.promotion import Decision
 
 NOTE = {"bundle": "ab.dir"}
 STEPS = st.lists(

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from tasks.register.decision import Gate
 from tasks.register.gates import groups, nobody_worse_off
-from tasks.register.promotion import LOOKS, Gate, Paired, Rule, better, decide, not_worse, tango
+from tasks.register.promotion import LOOKS, Paired, Rule, better, decide, not_worse, tango
 
 RULE = Rule(margin=0.01, level=0.05)
 
