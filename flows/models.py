@@ -77,13 +77,14 @@ def show_model(arguments: Namespace) -> int:
     from flows.model_words import cost_line
     from tasks.contracts.records import read_json
     from tasks.register.contents import CARD, RECORD
-    from tasks.register.export import require_new
     from tasks.register.registry import find_version
     from tasks.register.saved import bundle_of, outputs, restore
 
     ws = find_workspace(arguments.workspace)
     version = find_version(ws, arguments.name)
     if arguments.restore:
+        from tasks.register.export import require_new  # brings torch
+
         require_new(arguments.restore)
         files = restore(ws, version, arguments.restore)
     bundle = bundle_of(ws, version)
