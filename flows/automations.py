@@ -52,9 +52,8 @@ async def automate(client: PrefectClient, ws: Workspace, params: OperateParams) 
 async def _wanted(client: PrefectClient, ws: Workspace, params: OperateParams) -> list[AutomationCore]:
     found = [_automation(ws, "crashed runs", _silent_run(ws), _crash())]
     there = await deployments(client, ws)
-    if started := there.get("retrain") or there.get("pipeline"):
-        parameters = _change() if "retrain" in there else {}
-        start = RunDeployment(source="selected", deployment_id=started.id, parameters=parameters)
+    if started := there.get("retrain"):
+        start = RunDeployment(source="selected", deployment_id=started.id, parameters=_change())
         found.append(_automation(ws, "data change", _data_changed(ws), start))
     for name in params.notify:
         if block := await _block(client, name):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.util import find_spec
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
@@ -27,8 +26,8 @@ ENTRYPOINTS = {
     "pipeline": "flows.deployed.pipeline",
     "audit": "flows.deployed.audit",
     "pretrain": "flows.deployed.pretrain",
+    "retrain": "flows.retrain.retrain",
 }
-RETRAIN = "flows.retrain"  # where this graft has it
 STRATEGY = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "drop": ConcurrencyLimitStrategy.CANCEL_NEW}
 NEVER = "none"
 
@@ -43,19 +42,10 @@ class Difference:
     line: str
 
 
-def entrypoints() -> dict[str, str]:
-    """Each flow that can be deployed, and where it is imported from."""
-    found = find_spec(RETRAIN)
-    return ENTRYPOINTS | ({"retrain": f"{RETRAIN}.retrain"} if found else {})
-
-
 def schedule_of(params: ScheduleParams) -> Schedule | None:
-    """The schedule that params name. Raises BadUsage where its flow is not there or Prefect does not take the line."""
+    """The schedule that params name. Raises BadUsage where Prefect does not take the line."""
     if not (params.cron or params.interval):
         return None
-    if params.flow not in entrypoints():
-        known = ", ".join(entrypoints())
-        raise BadUsage(f"params.yaml: operate.schedule.flow: this graft has no flow {params.flow}; it has {known}")
     if params.interval:
         return IntervalSchedule(interval=interval(params.interval), timezone=params.timezone)
     try:
@@ -76,14 +66,14 @@ async def differences(client: PrefectClient, ws: Workspace, params: OperateParam
     schedule = schedule_of(params.schedule)
     there = await deployments(client, ws)
     found = []
-    for flow, entrypoint in entrypoints().items():
+    for flow, entrypoint in ENTRYPOINTS.items():
         mine = schedule if params.schedule.flow == flow else None
         wanted = _facts(ws, entrypoint, mine, STRATEGY[params.overlap])
         if flow not in there:
             found.append(Difference(flow, f"+ {flow}/{slug(ws)}: schedule {wanted['schedule']}"))
         elif changes := _changes(_facts_of(there[flow]), wanted):
             found.append(Difference(flow, f"~ {flow}/{slug(ws)}: {', '.join(changes)}"))
-    removed = [flow for flow in there if flow not in entrypoints()]
+    removed = [flow for flow in there if flow not in ENTRYPOINTS]
     return found + [Difference(flow, f"- {flow}/{slug(ws)}: this graft has no such flow") for flow in removed]
 
 
@@ -93,7 +83,7 @@ async def deploy(client: PrefectClient, ws: Workspace, params: OperateParams) ->
     found = await differences(client, ws, params)
     there = await deployments(client, ws)
     for one in found:
-        if one.flow in entrypoints():
+        if one.flow in ENTRYPOINTS:
             mine = schedule_of(params.schedule) if params.schedule.flow == one.flow else None
             await _create(client, ws, one.flow, mine, STRATEGY[params.overlap])
             if one.flow in there:  # the server itself drops what is not due yet
@@ -136,7 +126,7 @@ async def worker_is_online(client: PrefectClient, ws: Workspace) -> bool:
 async def _create(
     client: PrefectClient, ws: Workspace, flow: str, schedule: Schedule | None, strategy: ConcurrencyLimitStrategy
 ) -> None:
-    entrypoint = entrypoints()[flow]
+    entrypoint = ENTRYPOINTS[flow]
     made = import_object(entrypoint)
     await client.create_deployment(
         flow_id=await client.create_flow_from_name(flow),

@@ -125,7 +125,8 @@ def test_data_that_changed_start_a_run_and_one_that_dies_with_its_worker_is_cras
         "payload": {"added": 3},
     }
     ask(f"{url}/events", [event])
-    (run,) = until(lambda: [*runs(url, "retrain", "RUNNING"), *runs(url, "pipeline", "RUNNING")], "run")
+    (run,) = until(lambda: runs(url, "retrain", "RUNNING"), "run")
+    assert run["parameters"]["change"] == event["payload"]
     # its first heartbeat is sent in its first second, and the server has to have heard it
     wanted = {
         "filter": {
@@ -149,7 +150,7 @@ def test_prefects_own_tools_deploy_every_flow(up):
     assert prefect(up, str(BIN / "prefect"), "work-pool", "create", "graft", "--type", "process").returncode == 0
     done = prefect(up, str(BIN / "prefect"), "--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
-    for flow in ("pipeline", "audit", "pretrain"):
+    for flow in ("pipeline", "audit", "pretrain", "retrain"):
         found = ask(f"{state_of(up).url}/deployments/name/{flow}/graft")
         assert found["parameters"] == {"workspace": str(up.root)}
         assert found["global_concurrency_limit"]["limit"] == 1
