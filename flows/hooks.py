@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from flows.logs import RUN_ID
 from flows.workspaces import git
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import replacing
@@ -46,12 +47,12 @@ def _paths(ws: Workspace) -> list[Path]:
 
 
 def _lines(ws: Workspace) -> str:
-    """Of git's own variables none may reach the look; an unattended run works below `.graft` and looks at nothing."""
+    """Of git's own variables none may reach the look. What a run commits, wherever it works, is looked at by nobody."""
     look = shlex.join([str(Path(sys.executable).with_name("graft")), "--workspace", str(ws.root), "--quiet", "watch"])
     return "\n".join(
         (
             _BEGIN,
-            'case "$(git rev-parse --show-toplevel)" in */.graft/worktrees/*) ;; *)',
+            f'[ -n "${{{RUN_ID}:-}}" ] || case "$(git rev-parse --show-toplevel)" in */.graft/worktrees/*) ;; *)',
             "  (unset $(git rev-parse --local-env-vars)",
             f"   nohup {look} --once >/dev/null 2>&1 &) ;;",
             "esac",

@@ -29,7 +29,7 @@ def show_stage(ws: Workspace, outcome: Outcome) -> None:
         create_table_artifact([{column: f[column] for column in COLUMNS} for f in findings], key=f"{stage}-findings")
     if sheet := {"quality": ws.suspects, "augment": ws.contact_sheet}.get(stage):
         _show_sheet(sheet, f"{stage}-sheet")
-    if stage == STAGES[-1]:
+    if stage == STAGES[-1] and not ws.root.match(".graft/worktrees/*"):  # such a place is removed after the run
         text = f"The report of this run is `{ws.page}`, its figures `{ws.reports}/*.json`."
         create_markdown_artifact(text, key="report")
 
