@@ -103,7 +103,8 @@ def _data_changed(ws: Workspace) -> EventTrigger:
 
 def _change() -> dict[str, Any]:
     payload = {"__prefect_kind": "jinja", "template": "{{ event.payload | tojson }}"}
-    return {"reason": "data changed", "change": {"__prefect_kind": "json", "value": payload}}
+    reason = {"__prefect_kind": "jinja", "template": "{{ event.payload.reason | default('data changed', true) }}"}
+    return {"reason": reason, "change": {"__prefect_kind": "json", "value": payload}}
 
 
 def _ended(ws: Workspace) -> EventTrigger:
