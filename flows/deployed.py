@@ -5,6 +5,7 @@ of a failed run, not a traceback.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from prefect.states import Cancelled, Failed
 
 from flows.engine import marked
 from flows.holding import Held, only_run
-from flows.runs import heal, recorded
+from flows.logs import masked
+from flows.runs import Recorder, heal, recorded
 from flows.stages import STAGES, track_raw
-from tasks.contracts.errors import GraftError
+from tasks.contracts.errors import BadUsage, GraftError
 from tasks.contracts.params_file import load_params, require_whole
 from tasks.contracts.progress import say
 from tasks.contracts.run_records import Trigger
@@ -30,14 +32,19 @@ from tasks.pretrain.plan import DRAWN_PX, IMAGES, NETWORK, Place, Plan
 def pipeline(workspace: Path, until: str = STAGES[-1], force: str | None = None) -> Any:
     """Bring every stage up to `until` up to date, and register the model; `force` names one that runs even if fresh."""
 
-    def work(ws: Workspace) -> Any:
+    def work(ws: Workspace, run: Recorder) -> Any:
         from flows.pipeline import pipeline as stages
         from flows.publish import publish
         from tasks.report.page import write_page
 
+        if unknown := sorted({until, force or until} - set(STAGES)):
+            raise BadUsage(f"there is no stage {', '.join(unknown)}; the stages are {', '.join(STAGES)}")
         track_raw(ws)
         outcomes = stages.fn(ws.root, until, force)
+        run.note(stages=tuple(map(asdict, outcomes)))
         version = publish(ws) if until == STAGES[-1] else None
+        if version:
+            run.note(version=version.name, champion=version.champion, why=version.note["decision"]["why"])
         write_page(ws, version.title if version else "")
         return outcomes
 
@@ -48,7 +55,7 @@ def pipeline(workspace: Path, until: str = STAGES[-1], force: str | None = None)
 def audit(workspace: Path) -> Any:
     """Bring ingest, quality and bias up to date, and enter the audit into the ledger; a closed gate fails it."""
 
-    def work(ws: Workspace) -> Any:
+    def work(ws: Workspace, run: Recorder) -> Any:
         from flows.audit import audit as stages
         from tasks.audit import ledger
         from tasks.audit.document import draft
@@ -58,6 +65,7 @@ def audit(workspace: Path) -> Any:
 
         track_raw(ws)
         outcomes = stages.fn(ws.root)
+        run.note(stages=tuple(map(asdict, outcomes)))
         report, lists = draft(ws, load_params(ws.params))
         ledger.enter(ws, report, lists)
         write_audit_pages(ws)
@@ -72,7 +80,7 @@ def audit(workspace: Path) -> Any:
 def pretrain(workspace: Path, name: str, network: str = NETWORK, images: int = IMAGES, px: int = DRAWN_PX) -> Any:
     """Make the backbone `local/NAME` from drawn images."""
 
-    def work(ws: Workspace) -> None:
+    def work(ws: Workspace, _run: Recorder) -> None:
         from flows.pretrain import pretrain as stages
         from tasks.pretrain.lessons import require_network
 
@@ -84,7 +92,7 @@ def pretrain(workspace: Path, name: str, network: str = NETWORK, images: int = I
     return _in_turn(workspace, work)
 
 
-def _in_turn(workspace: Path, work: Callable[[Workspace], Any]) -> Any:
+def _in_turn(workspace: Path, work: Callable[[Workspace, Recorder], Any]) -> Any:
     """Work in a valid workspace that nobody else works in; what became of it is a state with a reason."""
     from flows.workspaces import require_current
 
@@ -98,8 +106,8 @@ def _in_turn(workspace: Path, work: Callable[[Workspace], Any]) -> Any:
             heal(ws)
             with recorded(ws, flow_run.flow_name or "flow", trigger) as run:
                 say(f"run {run.record.id} is flow run {flow_run.id}")
-                return work(ws)
+                return work(ws, run)
     except Held as held:
         return Cancelled(message=f"dropped: {held}")
     except GraftError as error:
-        return Failed(message=str(error))
+        return Failed(message=masked(str(error)))

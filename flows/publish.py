@@ -18,8 +18,8 @@ from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.register.contents import RECORD
 from tasks.register.decision import FIRST, Decision
-from tasks.register.history import ChampionMoved
-from tasks.register.registry import Version, crown, register, versions
+from tasks.register.history import ChampionMoved, History
+from tasks.register.registry import Version, crown, history, register, versions
 from tasks.register.remote import push
 from tasks.register.saved import bundle_of, data_of
 from tasks.register.store import has_remote
@@ -66,10 +66,10 @@ def _version(ws: Workspace, trigger: dict[str, Any] | None, save: Callable[[Work
     commit, note = _saved(ws, save)
     if trigger is not None:
         note["trigger"] = trigger
-    for _ in range(_TRIES):
-        known = versions(ws)
-        champion = next((version for version in known if version.champion), None)
-        decision = _decide(ws, champion, known, note) if champion else FIRST
+    for attempt in range(_TRIES):
+        now = history(ws)
+        champion = now.champion
+        decision = _decide(ws, now, note, attempt) if champion else FIRST
         try:
             return register(ws, commit, note, decision, champion.number if champion else None)
         except ChampionMoved as moved:
@@ -122,30 +122,35 @@ def registered(ws: Workspace, known: list[Version]) -> Version | None:
     return next((version for version in known if version.note["bundle"] == bundle), None)
 
 
-def _decide(ws: Workspace, champion: Version, known: list[Version], note: dict[str, Any]) -> Decision:
+def _decide(ws: Workspace, now: History, note: dict[str, Any], attempt: int) -> Decision:
+    """What the promotion rule says; a champion that cannot be loaded is for a person to replace."""
     from tasks.register.compare import Offer, Standing, compare  # brings torch
 
-    best, anchor = (Standing(bundle_of(ws, one), data_of(ws, one)) for one in (champion, anchor_of(champion, known)))
+    champion = now.champion
+    if champion is None:
+        return FIRST
+    offer = Offer(look_at(now) + attempt, note["latency"]["single"]["p50_ms"])
     with doing(f"comparing with the champion, {champion.name}"):
-        offer = Offer(look_at(known), note["latency"]["single"]["p50_ms"])
-        return compare(ws, best, anchor, load_params(ws.params).register_, offer)
+        try:
+            best, anchor = (Standing(bundle_of(ws, one), data_of(ws, one)) for one in (champion, anchor_of(now)))
+            return compare(ws, best, anchor, load_params(ws.params).register_, offer)
+        except BrokenArtifact as error:  # not of the new bundle, which was loaded before
+            why = f"it cannot be compared with the champion ({error}); decide yourself with `graft models promote`"
+            return Decision(False, why)
 
 
-def look_at(known: list[Version]) -> int:
+def look_at(now: History) -> int:
     """The how manyth time it is that versions are compared on the promotion split."""
-    return 1 + len([version for version in known if version.note["decision"]["images"]])
+    return 1 + len([version for version in now.versions if version.note["decision"].get("images")])
 
 
-def anchor_of(champion: Version, known: list[Version]) -> Version:
+def anchor_of(now: History) -> Version:
     """The version that a new one must not be worse than: the champion, unless new data alone made it that.
 
-    Then it is the last one before it that was shown to be better; a person's choice is taken as it is.
+    Then it is the last champion before it that did not stand on new data alone; a person's choice is taken as it is.
     """
-
-    def stands_on_new_data(version: Version) -> bool:
-        return str(version.note["decision"].get("by")) == "new data"
-
-    if not stands_on_new_data(champion):
-        return champion
-    earlier = [v for v in known if v.number < champion.number and v.note["decision"]["promote"]]
-    return [version for version in earlier if not stands_on_new_data(version)][-1]
+    for one in reversed(now.assignments):
+        version = now.version(one.to)
+        if one.action != "rule" or version.note["decision"].get("by") != "new data":
+            return version
+    return now.version(now.assignments[-1].to)

@@ -7,7 +7,9 @@ from typing import Any
 from prefect import flow
 from prefect.states import Cancelled, Failed
 
+from flows.engine import marked
 from flows.holding import Held
+from flows.logs import masked
 from flows.pipeline import pipeline
 from flows.stages import Outcome
 from flows.unattended import retrain_once
@@ -30,13 +32,19 @@ def retrain(workspace: Path, reason: str = "asked for", change: dict[str, Any] |
     ws = Workspace(workspace.resolve())
     try:
         wait = load_params(ws.params).operate.overlap == "wait"
-        return asdict(retrain_once(ws, trigger, start, wait=wait))
+        with marked(ws):
+            return asdict(retrain_once(ws, trigger, _within, wait=wait))
     except Held as held:
         return Cancelled(message=f"dropped: {held}")
     except GraftError as error:
-        return Failed(message=one_line(str(error)))
+        return Failed(message=masked(one_line(str(error))))
 
 
 def start(worktree: Workspace, until: str) -> list[Outcome]:
     """The stages as a flow of their own below this one."""
     return list(pipeline(worktree.root, until))
+
+
+def _within(worktree: Workspace, until: str) -> list[Outcome]:
+    """The stages as tasks of the flow that is running: one run, whose end is known to the server."""
+    return list(pipeline.fn(worktree.root, until))

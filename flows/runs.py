@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from flows.logs import logged
+from flows.logs import logged, masked
 from tasks.contracts.errors import BadUsage, BrokenArtifact, GateRefused
 from tasks.contracts.files import write_record
 from tasks.contracts.run_records import Owner, RunRecord, State, Trigger
@@ -47,7 +47,7 @@ def recorded(ws: Workspace, flow: str, trigger: Trigger) -> Iterator[Recorder]:
         try:
             yield run
         except BaseException as error:
-            run.note(state=_state_of(error), why=str(error) or type(error).__name__, ended_at=_said())
+            run.note(state=_state_of(error), why=masked(str(error)) or type(error).__name__, ended_at=_said())
             raise
     state = "done" if run.record.state == "running" else run.record.state
     run.note(state=state, ended_at=_said())

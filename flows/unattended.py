@@ -48,6 +48,11 @@ class Scene:
     settings: tuple[str, ...]
     key: str
 
+    @property
+    def place(self) -> str:
+        """What a worktree is of. A commit of the user's in the meantime makes it another: its work would undo it."""
+        return f"{self.key} {self.commit}"
+
 
 @dataclass(frozen=True)
 class Work:
@@ -74,7 +79,7 @@ def retrain_once(ws: Workspace, trigger: Trigger, start: Start, *, wait: bool = 
             scene = survey(ws, snapshot=keep(ws))
             policy = load_params(ws.params).operate
             run.note(commit=scene.commit, key=scene.key, change=asdict(scene.change))
-            worktree = worktrees.take_up(ws, scene.key)
+            worktree = worktrees.take_up(ws, scene.place)
             if worktree is None and (why := why_not_now(scene, policy)):
                 run.note(state="nothing_to_do", why=why)
                 return run.record
@@ -123,7 +128,7 @@ def _made(work: Work) -> Workspace:
     say(f"{scene.change.words()}; the run works beside your files, on commit {scene.commit[:12]}")
     lineage = scene.base.commit if scene.base else ""
     worktree = worktrees.make_worktree(ws, name, (scene.commit, lineage), scene.snapshot)
-    worktrees.mark(worktree, scene.key, name)
+    worktrees.mark(worktree, scene.place, name)
     return worktree
 
 

@@ -328,7 +328,7 @@ def _given(check: Any) -> AfterValidator:
 class ScheduleParams(Section):
     """When a flow starts by itself: by `cron` or every `interval`, in a time zone. Both empty: never."""
 
-    flow: Literal["retrain", "pipeline", "audit"] = "pipeline"
+    flow: Literal["retrain", "pipeline", "audit"] = "retrain"
     cron: Annotated[Text, _given(schedules.cron)] = ""
     interval: Annotated[Text, _given(lambda text: schedules.interval(text) and text)] = ""
     timezone: Annotated[str, AfterValidator(schedules.zone)] = "UTC"

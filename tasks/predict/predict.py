@@ -15,7 +15,7 @@ from tasks.register.bundle import Bundle
 
 @dataclass(frozen=True)
 class Likeliest:
-    """The likeliest class of an image and its probability, calibrated where the bundle is; None: not decodable."""
+    """The likeliest class of an image and its calibrated probability; None: not decodable."""
 
     label: str | None
     probability: float | None

@@ -59,12 +59,15 @@ class Paired(NamedTuple):
 def decide(paired: Paired, rule: Rule, gates: Sequence[Gate] = ()) -> Decision:
     """Better than the champion, or better on the new images alone and not worse on the old; the gates must be open.
 
+    Of two models either might be crowned over the other, on different ways; each is asked once, and the level that
+    looks spend bounds how often.
+
     Not worse, by `margin`, than the anchor is tested at the part of the level that this look may spend, better at the
     level; where there are two ways to be crowned, each has half of both.
     """
     ways = _ways(paired, rule.margin)
     shown = [way.better.p_value is not None and way.better.p_value <= rule.level / len(ways) for way in ways]
-    safe = [way.safe.p_value is not None and way.safe.p_value <= rule.spent / len(ways) for way in ways]
+    safe = [all(one.p_value is not None and one.p_value <= rule.spent / len(ways) for one in way.safe) for way in ways]
     by = next((way.by for way, *passed in zip(ways, shown, safe, strict=True) if all(passed)), "")
     failed = [gate for gate in gates if not gate.passed]
     promote = bool(by) and not failed
@@ -79,17 +82,17 @@ def decide(paired: Paired, rule: Rule, gates: Sequence[Gate] = ()) -> Decision:
         champion=theirs,
         by=by if promote else "",
         look=rule.look,
-        figures=tuple(figure for way in ways for figure in (way.better, way.safe)),
+        figures=tuple(figure for way in ways for figure in (way.better, *way.safe)),
         gates=tuple(gates),
     )
 
 
 class _Way(NamedTuple):
-    """A way to be crowned: what must be shown to be better, and what not to be worse."""
+    """A way to be crowned: what must be shown to be better, and all that must be shown not to be worse."""
 
     by: str
     better: Statistic
-    safe: Statistic
+    safe: tuple[Statistic, ...]
 
 
 def _ways(paired: Paired, margin: float) -> list[_Way]:
@@ -98,7 +101,7 @@ def _ways(paired: Paired, margin: float) -> list[_Way]:
         _Way(
             "better",
             better("accuracy on all images, less the champion's", ours, theirs),
-            not_worse("accuracy on all images, less the anchor's", ours, anchor, margin),
+            (not_worse("accuracy on all images, less the anchor's", ours, anchor, margin),),
         )
     ]
     if new.any() and not new.all():
@@ -106,7 +109,10 @@ def _ways(paired: Paired, margin: float) -> list[_Way]:
             _Way(
                 "new data",
                 better("accuracy on the new images, less the champion's", ours[new], theirs[new]),
-                not_worse("accuracy on the old images, less the anchor's", ours[old], anchor[old], margin),
+                (
+                    not_worse("accuracy on the anchor's images, less the anchor's", ours[old], anchor[old], margin),
+                    not_worse("accuracy on the old images, less the champion's", ours[~new], theirs[~new], margin),
+                ),
             )
         )
     return ways
@@ -159,8 +165,9 @@ def _reason(ways: Sequence[_Way], shown: Sequence[bool], by: str, rule: Rule) ->
     for way, is_shown in zip(ways, shown, strict=True):
         if is_shown:
             where = "on all images" if way.by == "better" else "on the old images"
-            p = f"p {way.safe.p_value:.2g}, needed {rule.spent / len(ways):.2g} at look {rule.look}"
-            return f"not shown to be within {rule.margin:g} of the anchor {where} ({p if way.safe.n else 'none here'})"
+            worst = max((one.p_value for one in way.safe if one.p_value is not None), default=1.0)
+            p = f"p {worst:.2g}, needed {rule.spent / len(ways):.2g} at look {rule.look}"
+            return f"not shown to be within {rule.margin:g} of the anchor {where} ({p})"
     return "not shown to be better"
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,36 @@ def test_what_could_not_be_done_is_tried_again_and_touched_files_are_no_change(w
     assert [trigger.reason for trigger in acts] == ["3 files added", "3 files added", "2 files added, 14 removed"]
 
 
+def test_a_server_that_was_told_is_told_again_until_a_run_came_to_its_end(ws):
+    signals, told = Signals(), []
+
+    def act(_trigger):
+        told.append(time.monotonic())  # and the server drops it
+
+    def fail(_worktree, _until):
+        raise BadData("enough")
+
+    write_images(ws.raw, 1, seed=50)
+    thread = threading.Thread(target=watch, args=(ws, act, FAST, signals))
+    thread.start()
+    try:
+        wait_for(lambda: len(told) == 2)
+        for n in range(20):  # what changes meanwhile is no reason to tell more often
+            write_images(ws.raw, 1, seed=60 + n)
+            time.sleep(0.05)
+        with pytest.raises(BadData):
+            retrain_once(ws, ASKED, fail)
+        before = len(told)
+        time.sleep(8 * FAST.poll)
+        assert len(told) == before
+        write_images(ws.raw, 1, seed=90)
+        wait_for(lambda: len(told) > before)
+    finally:
+        signals.stop.set()
+        thread.join()
+    assert all(later - sooner >= FAST.poll for sooner, later in pairwise(told))
+
+
 def test_a_commit_of_settings_is_a_change_and_an_edit_of_them_is_none(ws):
     override(ws.params, ["seed=3"])
     assert look_once(ws, "a look") is None
@@ -240,6 +271,28 @@ def test_a_run_that_is_cut_off_is_gone_on_with_in_its_own_place(ws):
     assert places[0] == places[1]
     assert [run.state for run in runs_of(ws)][:2] == ["failed", "interrupted"]
     assert not list(ws.worktrees.iterdir())
+
+
+def test_a_commit_after_a_run_was_cut_off_is_not_undone_by_the_run_that_goes_on(ws):
+    places = []
+
+    def cut_off(worktree, _until):
+        places.append(worktree.root)
+        raise KeyboardInterrupt
+
+    def look_around(worktree, _until):
+        places.append(worktree.root)
+        assert (worktree.root / "notes.md").read_text() == "of the user"
+        raise BadData("enough")
+
+    write_images(ws.raw, 1, seed=50)
+    with pytest.raises(KeyboardInterrupt):
+        retrain_once(ws, ASKED, cut_off)
+    (ws.root / "notes.md").write_text("of the user")
+    commit(ws, "notes")
+    with pytest.raises(BadData):
+        retrain_once(ws, ASKED, look_around)
+    assert places[0] != places[1]
 
 
 def test_a_place_that_is_left_of_other_data_is_removed(ws):

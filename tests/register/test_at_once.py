@@ -111,7 +111,8 @@ def test_a_run_whose_champion_changes_meanwhile_compares_again(workspace, monkey
     train(workspace, seed=0, accuracy=0.6)
     compared = []
 
-    def decide(ws, champion, known, _note):
+    def decide(ws, now, _note, _attempt):
+        champion = now.champion
         compared.append(champion.number)
         if len(compared) == 1:
             registry.promote(ws, registry.find_version(ws, "model@2"), "Ada", "meanwhile", champion.number)
