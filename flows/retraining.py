@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flows.output import dump, show
-from tasks.contracts.errors import BadUsage, one_line
+from tasks.contracts.errors import BadEnvironment, BadUsage, one_line
 from tasks.contracts.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -133,7 +133,10 @@ def _once(ws: Workspace, act: "Act") -> int:
     due = look_once(ws, "a look")
     if due is None:
         return show("nothing to do")
-    return 0 if act(due.trigger) else 4
+    if act(due.trigger) is False:
+        show("not now")
+        return 4
+    return 0
 
 
 def _say_whether(ws: Workspace, *, as_json: bool) -> int:
@@ -154,16 +157,38 @@ def _act(ws: Workspace, *, here: bool) -> "Act":
 
     So the watch outlives a run that the system kills, and holds none of its memory.
     """
-    from flows.announce import announce, resource, server_of
-    from tasks.contracts.progress import say
+    from flows.announce import server_of
 
-    def act(trigger: "Trigger") -> bool:
-        if not here and (url := server_of(ws)):
-            say(f"told {url}: event {announce(url, resource(ws), trigger)}")
-            return True
-        return _run_here(ws, trigger)
+    def act(trigger: "Trigger") -> bool | None:
+        url = "" if here else server_of(ws)
+        return _tell(ws, url, trigger) if url else _run_here(ws, trigger)
 
     return act
+
+
+def _tell(ws: Workspace, url: str, trigger: "Trigger") -> bool | None:
+    """None where the server was told; False where it could not be, or where a run is due or at work."""
+    from socket import gethostname
+
+    from flows.announce import announce, resource, runs_going_on
+    from flows.runs import runs_of
+    from flows.server import slug
+    from tasks.contracts.progress import say
+
+    if any(run.state == "running" and run.owner.host == gethostname() for run in runs_of(ws)):
+        return False  # a run that the server starts meanwhile would be dropped
+    try:
+        going_on = runs_going_on(url, ws)
+        if going_on is None:
+            say(f"{url} has no deployment retrain/{slug(ws)}; the run is here")
+            return _run_here(ws, trigger)
+        if going_on:
+            return False
+        say(f"told {url}: event {announce(url, resource(ws), trigger)}")
+    except BadEnvironment as error:
+        say(f"not now: {error}")
+        return False
+    return None
 
 
 def _run_here(ws: Workspace, trigger: "Trigger") -> bool:

@@ -2,12 +2,15 @@
 
 Events of the file system say when to look; a slow poll looks anyway, for what sends no events: git, network file
 systems, folders that were replaced. Whether there is anything to do is decided by content alone, so touched files,
-graft's own outputs and a storm of events start nothing, and what comes while a run works starts one more.
+graft's own outputs and a storm of events start nothing, and what comes while a run works starts one more. A server that
+was told of a change has made no run yet: it is told again, ever more seldom, until a run for that content has ended.
 """
 
 import hashlib
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +24,11 @@ from tasks.contracts.progress import say
 from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace
 
-Act = Callable[[Trigger], bool]  # False where it could not be done yet, as when another run holds the workspace
+# False where it could not be done yet, as when another run holds the workspace; None where somebody was told to do it
+Act = Callable[[Trigger], bool | None]
 _CUT_OFF = ("running", "interrupted", "crashed")  # a run that did not come to its own end is to be started again
 _LONGEST_STORM = 60.0  # seconds after which a change is looked at though others follow
+_LONGEST_SILENCE = 3600.0  # seconds after which somebody is told again of what no run came of
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,34 @@ class Signals:
         self.wake.set()
 
 
+@dataclass
+class _Tellings:
+    """When somebody was last told, of which content, and how long to be silent after it."""
+
+    poll: float
+    key: str = ""
+    silence: float = 0.0
+    at: float = -math.inf
+
+    def too_soon(self, key: str) -> bool:
+        """Whether to wait: once in a poll at most, and half as often after each telling of the same content."""
+        return time.monotonic() - self.at < (self.silence if key == self.key else self.poll)
+
+    def note(self, key: str) -> None:
+        """Somebody was told now."""
+        longest = max(self.poll, _LONGEST_SILENCE)
+        self.silence = min(2 * self.silence, longest) if key == self.key else self.poll
+        self.key, self.at = key, time.monotonic()
+
+
 def watch(ws: Workspace, act: Act, pace: Pace, signals: Signals) -> None:
     """Call `act` for each new content of the workspace until told to stop; one call at a time.
 
     What could not be done is tried again at the next look. Data or params that cannot be used as they are now are
     said, and looked at again when the data change. What `act` raises ends the watch.
     """
-    before = acted = ""
+    before = acted = said = ""
+    tellings = _Tellings(pace.poll)
     for moment in _moments(ws, pace, signals):
         heard = moment
         now = _settled(ws, pace, signals)
@@ -70,8 +96,13 @@ def watch(ws: Workspace, act: Act, pace: Pace, signals: Signals) -> None:
             before = now
             due = _due(ws, heard)
             if due and due.key != acted:
-                say(f"{due.trigger.reason} ({due.trigger.event})")
-                if not act(due.trigger):
+                if due.key != said:
+                    say(f"{due.trigger.reason} ({due.trigger.event})")
+                    said = due.key
+                done = False if tellings.too_soon(due.key) else act(due.trigger)
+                if done is None:
+                    tellings.note(due.key)
+                if not done:
                     before = ""
                     break
                 acted = due.key

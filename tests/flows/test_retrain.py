@@ -205,6 +205,7 @@ def test_a_server_that_was_told_is_told_again_until_a_run_came_to_its_end(ws):
             time.sleep(0.05)
         with pytest.raises(BadData):
             retrain_once(ws, ASKED, fail)
+        time.sleep(FAST.poll)  # for a look that was under way
         before = len(told)
         time.sleep(8 * FAST.poll)
         assert len(told) == before

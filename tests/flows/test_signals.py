@@ -1,18 +1,24 @@
 """What wakes a watch from outside: git hooks beside others, and signed requests over HTTP."""
 
 import http.client
+import http.server
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from flows import cli, hooks, webhook
+from flows import cli, hooks, retraining, webhook
+from flows.server import slug
 from flows.workspaces import git, init
 from tasks.contracts.errors import BadEnvironment, BadUsage
+from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace
 from tests.flows.conftest import commit
 
@@ -76,6 +82,17 @@ def test_a_commit_in_the_place_of_an_unattended_run_is_looked_at_by_nobody(ws, d
     assert len(door.read_text().splitlines()) == 1
 
 
+def test_a_commit_of_a_run_is_looked_at_by_nobody(ws, door, monkeypatch):
+    hooks.install(ws)
+    monkeypatch.setenv("GRAFT_RUN_ID", "x1")
+    commit(ws, "of the run")
+    monkeypatch.delenv("GRAFT_RUN_ID")
+    commit(ws, "of a person")
+    wait_for(door.exists)
+    time.sleep(0.2)
+    assert len(door.read_text().splitlines()) == 1
+
+
 def test_a_hook_in_another_language_is_left_alone(ws):
     mine = ws.root / ".git" / "hooks" / "post-merge"
     mine.write_text("#!/usr/bin/env python3\nprint('theirs')\n")
@@ -88,6 +105,61 @@ def test_hooks_go_where_git_looks_for_them(ws):
     git(ws, "config", "core.hooksPath", "own hooks")
     assert hooks.install(ws) == [ws.root / "own hooks" / name for name in hooks.HOOKS]
     assert cli.main(["--workspace", str(ws.root), "watch", "--install-hook", "--remove-hook"]) == 2
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """The few answers of a Prefect server that a watch asks for; `said` has the paths, `gives` what is there."""
+
+    said: ClassVar[list[str]] = []
+    gives: ClassVar[dict[str, object]] = {}
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = self.path.removeprefix("/api")
+        self.said.append(path)
+        found = path in self.gives
+        body = json.dumps(self.gives.get(path)).encode()
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def prefect(monkeypatch):
+    """A server that answers as `Answers` says."""
+    Answers.said, Answers.gives = [], {"/health": True}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/api")
+        yield Answers
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_is_told_where_it_has_the_deployment_and_nothing_to_do(made, prefect, monkeypatch, capsys):
+    here = []
+    monkeypatch.setattr(retraining, "_run_here", lambda _, trigger: here.append(trigger) or True)
+    act, trigger = retraining._act(made, here=False), Trigger("3 files added")
+    assert act(trigger) is True
+    assert here == [trigger]
+    assert f"has no deployment retrain/{slug(made)}; the run is here" in capsys.readouterr().err
+    prefect.gives |= {f"/deployments/name/retrain/{slug(made)}": {"id": "1"}, "/flow_runs/count": 1, "/events": None}
+    assert act(trigger) is False
+    assert "/events" not in prefect.said
+    prefect.gives["/flow_runs/count"] = 0
+    assert act(trigger) is None
+    assert prefect.said.count("/events") == 1
+    del prefect.gives["/events"]
+    assert act(trigger) is False
+    assert "not now: the Prefect server at" in capsys.readouterr().err
+    assert here == [trigger]
 
 
 @pytest.fixture
