@@ -1,7 +1,7 @@
 """Versions for others: first every object is at the remote, and the remote has said so, then the tags are pushed.
 
 Killed anywhere, nothing is announced that is not there; the next push does what is left. `refs/graft/pushed/` names the
-versions whose objects a remote held.
+versions whose objects a remote held. What was refused stays in the clone that refused it.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tasks.contracts.errors import BadEnvironment, BrokenArtifact
 from tasks.contracts.workspace import Workspace
-from tasks.register.history import REFUSALS, TAGS, History, Version
+from tasks.register.history import TAGS, History, Version
 from tasks.register.registry import history
 from tasks.register.saved import objects, outputs
 from tasks.register.store import Store, opened
@@ -53,12 +53,6 @@ def push(ws: Workspace, version: Version | None = None, remote: str | None = Non
     return Pushed(tuple(one.name for one in wanted), count, _announce(ws, known))
 
 
-def unannounced(ws: Workspace) -> list[str]:
-    """The versions that no remote was seen to hold."""
-    done = _pushed(ws)
-    return [version.name for version in history(ws).versions if version.name not in done]
-
-
 def _deliver(store: Store, version: Version, known: dict[str, str]) -> set[str]:
     """Push what the remote lacks, until it says that it lacks nothing."""
     wanted = objects(store, version, known)
@@ -82,14 +76,13 @@ def _deliver(store: Store, version: Version, known: dict[str, str]) -> set[str]:
 
 
 def _announce(ws: Workspace, known: History) -> tuple[str, ...]:
-    """Push the tags of versions that a remote holds, who was champion when, and what was refused: all or none."""
+    """Push the tags of versions that a remote holds, and who was champion when: all or none."""
     if ORIGIN not in run_git(ws.root, "remote").split():
         return ()
     done = _pushed(ws)
     of = {version.number: version.name for version in known.versions}
     refs = [f"{TAGS}{name.replace('@', '@v')}.0.0" for name in of.values() if name in done]
     refs += [f"{TAGS}model#champion#{one.number}" for one in known.assignments if of[one.to] in done]
-    refs += [f"{REFUSALS}{one.number}" for one in known.refusals if of.get(one.to) in done]
     if not refs:
         return ()
     try:

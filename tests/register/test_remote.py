@@ -15,9 +15,10 @@ from flows.publish import announce
 from tasks.contracts.errors import BadEnvironment, BrokenArtifact
 from tasks.contracts.workspace import Workspace
 from tasks.register import registry
-from tasks.register.remote import push, unannounced
+from tasks.register.remote import PUSHED, push
 from tasks.register.saved import objects, outputs
 from tasks.register.store import opened
+from tasks.register.tags import run_git
 from tests.register.test_history import git
 
 KILLED = """
@@ -68,18 +69,23 @@ def announced(remote: Path) -> list[str]:
     return git(remote.parent / "origin.git", "tag").splitlines()
 
 
+def noted(ws: Workspace) -> list[str]:
+    """The versions that a remote was seen to hold."""
+    return run_git(ws.root, "for-each-ref", "--format=%(refname:lstrip=3)", PUSHED).split()
+
+
 def needed(ws: Workspace) -> set[str]:
     with opened(ws) as store:
         return {md5 for one in registry.versions(ws) for md5 in objects(store, one, outputs(ws, one))}
 
 
 def test_all_objects_are_there_before_any_tag_is(workspace, remote):
-    assert unannounced(workspace) == ["model@1", "model@2"]
+    assert noted(workspace) == []
     done = push(workspace)
     assert stored(remote) >= needed(workspace)
     assert announced(remote) == ["model#champion#1", "model@v1.0.0", "model@v2.0.0"]
     assert done.versions == ("model@1", "model@2")
-    assert unannounced(workspace) == []
+    assert noted(workspace) == ["model@1", "model@2"]
     assert push(workspace).versions == ()
 
 
@@ -107,7 +113,7 @@ def test_a_push_that_is_killed_announces_nothing_and_the_next_one_finishes_it(wo
     half = stored(remote)
     assert 0 < len(half) < len(needed(workspace))
     assert announced(remote) == []
-    assert unannounced(workspace) == ["model@1", "model@2"]
+    assert noted(workspace) == []
     announce(workspace)  # what the next `graft run` does
     assert stored(remote) >= needed(workspace)
     assert announced(remote) == ["model#champion#1", "model@v1.0.0", "model@v2.0.0"]
@@ -130,7 +136,7 @@ def test_a_remote_that_takes_nothing_announces_nothing(workspace, remote, capsys
     announce(workspace)
     assert "not announced" in capsys.readouterr().err
     assert announced(remote) == []
-    assert len(unannounced(workspace)) == 2
+    assert noted(workspace) == []
 
 
 def test_an_object_that_is_nowhere_is_named_and_nothing_is_announced(workspace, remote):
@@ -154,6 +160,17 @@ def test_another_clone_that_was_first_is_told_of(workspace, remote, tmp_path):
     push(clone)
     with pytest.raises(BadEnvironment, match="another clone registered them first"):
         push(workspace)
+
+
+def test_what_was_refused_stays_here_and_keeps_nobody_from_pushing(workspace, remote, tmp_path):
+    push(workspace)
+    git(tmp_path, "clone", "--quiet", str(tmp_path / "origin.git"), "clone")
+    clone = Workspace(tmp_path / "clone")
+    for ws, by in ((workspace, "Ada"), (clone, "Bob")):
+        registry.refuse(ws, registry.find_version(ws, "model@2"), ("promote", by, "x"), "it does not hold")
+        assert not [ref for ref in push(ws).announced if "refused" in ref]
+    assert "refused" not in git(tmp_path / "origin.git", "for-each-ref")
+    assert [[one.by for one in registry.history(ws).refusals] for ws in (workspace, clone)] == [["Ada"], ["Bob"]]
 
 
 def test_without_a_remote_nothing_is_pushed_and_asking_for_it_says_how(workspace, capsys):
