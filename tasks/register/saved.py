@@ -16,8 +16,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tasks.contracts.errors import BadEnvironment, BrokenArtifact, one_line
-from tasks.contracts.files import replacing
+from tasks.contracts.files import replacing, sha256_of
 from tasks.contracts.workspace import Workspace
+from tasks.register.contents import RECORD
 from tasks.register.history import Version
 from tasks.register.store import Store, opened
 from tasks.register.tags import git_bytes, run_git
@@ -48,13 +49,19 @@ def outputs(ws: Workspace, version: Version) -> dict[str, str]:
 
 
 def bundle_of(ws: Workspace, version: Version) -> Path:
-    """The bundle of a version, copied out of DVC's cache on first use.
+    """The bundle of a version, copied out of DVC's cache on first use, and anew where the copy's record was changed.
 
     Raises BrokenArtifact where neither the cache nor the remote holds it, or it is not the one that was registered.
     """
     folder = ws.cache / "bundles" / version.commit
-    if not folder.is_dir():
-        _copy_one(ws, version, BUNDLE, folder)
+    if not _is_registered(version, folder):
+        try:
+            _copy_one(ws, version, BUNDLE, folder)
+        except BadEnvironment:  # another process may have been first
+            if not _is_registered(version, folder):
+                raise
+        if not _is_registered(version, folder):
+            raise BrokenArtifact(f"{version.name}: its tag notes another {RECORD} than its saved run has")
     return folder
 
 
@@ -134,6 +141,14 @@ def _copy_one(ws: Workspace, version: Version, place: str, target: Path) -> None
         for path, md5 in _fetched(store, version, {place: known[place]}).items():
             beneath = path.removeprefix(place).lstrip("/")
             _copy(store, version, (path, md5), part / beneath if beneath else part)
+        if place == BUNDLE and _is_registered(version, target):
+            raise FileExistsError(target)  # and in use: it is not to be taken away
+
+
+def _is_registered(version: Version, folder: Path) -> bool:
+    """Whether `folder` has the record that the tag notes; where it notes none, whether it is there."""
+    wanted, record = version.note.get("bundle_sha256"), folder / RECORD
+    return record.is_file() and wanted in (None, sha256_of(record))
 
 
 def _files(store: Store, version: Version, known: dict[str, str]) -> dict[str, str]:

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from flows import cli
-from tasks.contracts.errors import BrokenArtifact
+from tasks.contracts.errors import BadEnvironment, BrokenArtifact
 from tasks.register import registry
 from tasks.register.contents import RECORD
 from tasks.register.history import TAGS
@@ -101,6 +102,7 @@ def test_a_list_that_names_a_file_outside_is_refused(workspace, version, monkeyp
     ],
 )
 def test_a_note_that_was_changed_is_named(workspace, version, change, says, capsys):
+    bundle_of(workspace, version)  # a copy is no way around the note
     retag(workspace, version, change)
     code, found = verified(capsys, workspace, "model@1")
     assert code == 5
@@ -122,13 +124,58 @@ def test_a_deleted_tag_leaves_a_gap_that_is_told(workspace, capsys):
     assert any("number 1 is missing" in one for one in found["problems"])
 
 
+def test_a_copy_of_a_bundle_whose_record_was_changed_is_made_anew(workspace, version, capsys):
+    record = bundle_of(workspace, version) / RECORD
+    known = record.read_bytes()
+    for change in (lambda: record.write_bytes(known.replace(b'"seed": 0', b'"seed": 1')), record.unlink):
+        change()
+        assert bundle_of(workspace, version) == record.parent
+        assert record.read_bytes() == known
+    assert verified(capsys, workspace, "model@1")[0] == 0
+
+
+def test_a_copy_of_a_version_that_notes_no_hash_is_taken_as_it_is(workspace, version):
+    record = bundle_of(workspace, version) / RECORD
+    record.write_text("changed")
+    del version.note["bundle_sha256"]
+    assert bundle_of(workspace, version) == record.parent
+    assert record.read_text() == "changed"
+
+
+@pytest.mark.parametrize("moment", ["while it copies", "when it renames"])
+def test_of_two_first_uses_the_later_takes_the_copy_of_the_earlier(workspace, version, moment, tmp_path, monkeypatch):
+    folder = bundle_of(workspace, version)
+    other = folder.rename(tmp_path / "the other's")
+    owner, name = (shutil, "copyfile") if moment == "while it copies" else (Path, "replace")
+    todo = getattr(owner, name)
+
+    def late(*arguments):
+        done = todo(*arguments) if owner is shutil else None
+        if other.exists():
+            other.rename(folder)
+        return done if owner is shutil else todo(*arguments)
+
+    made = (other / RECORD).stat().st_ino
+    monkeypatch.setattr(owner, name, late)
+    assert bundle_of(workspace, version) == folder
+    assert (folder / RECORD).stat().st_ino == made
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_copy_that_cannot_be_made_is_an_error(workspace, version, monkeypatch):
+    shutil.rmtree(bundle_of(workspace, version))
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(BadEnvironment, match="disk full"):
+        bundle_of(workspace, version)
+
+
 def test_a_copy_of_a_bundle_that_was_changed_is_told_and_cannot_be_promoted(workspace, capsys):
     second = registry.find_version(workspace, "model@2")
-    record = bundle_of(workspace, second) / RECORD
-    record.write_text(record.read_text().replace('"seed": 0', '"seed": 1'))
+    weights = bundle_of(workspace, second) / "weights.safetensors"
+    weights.write_bytes(bytes(8) + weights.read_bytes()[8:])
     code, found = verified(capsys, workspace, "model@2")
     assert code == 5
-    assert "its tag notes" in found["problems"][0]
+    assert "has other bytes" in found["problems"][0]
     arguments = ["models", "promote", "model@2", "--by", "Ada", "--reason", "x"]
     assert cli.main(["--workspace", str(workspace.root), *arguments]) == 5
     capsys.readouterr()
@@ -136,7 +183,7 @@ def test_a_copy_of_a_bundle_that_was_changed_is_told_and_cannot_be_promoted(work
     assert now.champion is not None
     assert now.champion.number == 1
     assert [(one.to, one.by) for one in now.refusals] == [(2, "Ada")]
-    assert "its tag notes" in now.refusals[0].problem
+    assert "has other bytes" in now.refusals[0].problem
 
 
 def test_what_is_not_here_is_told_and_is_no_fault(workspace, version, capsys):
