@@ -47,7 +47,10 @@ def declare(command: argparse.ArgumentParser) -> None:
     compared.add_argument("before", metavar="A")
     compared.add_argument("after", metavar="B")
     compared.add_argument(
-        "--split", choices=("promotion", "test"), default="promotion", help="whose answers to compare"
+        "--split",
+        choices=("test", "promotion"),
+        default="test",
+        help="whose answers to compare; default: test, for the promotion rule does not count a look at promotion",
     )
     exported = add("export", export, "copy a version's bundle out, checked")
     exported.add_argument("name", metavar="VERSION")

@@ -117,6 +117,7 @@ def test_a_difference_names_settings_figures_findings_and_answers(workspace, cap
     accuracy = found["figures"][0]
     assert (accuracy["before"]["value"], accuracy["after"]["value"]) == (0.8, 0.7)
     assert (found["answers"]["compared"], found["answers"]["changed"]) == (6, [])  # the same weights
-    code, out, _ = graft(capsys, workspace, "diff", "model@1", "model@2", "--split", "test")
-    assert code == 0
-    assert "0 of 6 images in test are called otherwise" in out
+    for split, more in (("test", ()), ("promotion", ("--split", "promotion"))):
+        code, out, _ = graft(capsys, workspace, "diff", "model@1", "model@2", *more)
+        assert code == 0
+        assert f"0 of 6 images in {split} are called otherwise" in out
