@@ -1,7 +1,7 @@
 """`data/raw` as it is at one moment, kept in DVC's cache beside everything else, with nothing of the user's touched.
 
 `data/raw.dvc`, the index, the branch and the files stay as they are: DVC's own hashing and its cache are used, not
-`dvc add`. Besides `flows/dvc_repo.py` and `tasks/register/registry.py` the only module that imports dvc.
+`dvc add`. Besides it `flows/dvc_repo.py`, `flows/stages.py` and `tasks/register/store.py` import dvc.
 """
 
 from dataclasses import dataclass

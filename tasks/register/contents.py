@@ -9,7 +9,6 @@ from tasks.contracts.files import sha256_of
 
 RECORD = "bundle.json"  # holds the list, so it is not on it
 CARD = "README.md"
-MOST_FILES = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,3}")
 # data of these kinds cannot run when it is read; a pickle, in whatever clothes, has no place here
 KINDS = frozenset({".csv", ".json", ".md", ".parquet", ".png", ".safetensors"})

@@ -1,4 +1,4 @@
-"""DVC's cache and its remote, as objects by hash. With `flows/stages.py` the only module that imports dvc.
+"""DVC's cache and its remote, as objects by hash. Of the steps' modules the only one that imports dvc.
 
 Whether a remote holds an object is asked of the remote itself. DVC's own answer may come from an index of what was
 pushed before, which does not know what has gone since.

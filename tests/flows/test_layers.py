@@ -29,6 +29,8 @@ HOMES = {  # a heavy or risky library -> the only places that may import it
     "timm": ("tasks/backbone/timm_zoo.py",),
     "captum": ("tasks/evaluate/saliency.py",),
     "cronsim": ("tasks/contracts/schedules.py",),
+    "psutil": ("flows/runs.py",),
+    "packaging": ("flows/doctor.py",),
     "cryptography": ("tasks/audit/keys.py",),
     "skimage": ("tasks/ingest/demo.py", "tasks/ingest/crops.py"),
 }
