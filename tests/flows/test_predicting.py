@@ -42,6 +42,8 @@ def test_one_class_is_named_where_it_alone_is_plausible(capsys, finished, photos
         assert one["probability"] == max(one["probabilities"].values())
         assert one["label"] == (one["plausible"][0] if len(one["plausible"]) == 1 else "")
         assert bool(one["why"]) == (one["label"] == "")
+        assert one["label"] in ("", max(one["probabilities"], key=one["probabilities"].get))
+    assert any(one["label"] for one in found)
 
 
 def test_a_higher_coverage_names_no_fewer_classes(capsys, finished, photos):

@@ -49,6 +49,7 @@ def test_a_run_keeps_it_out(capsys, ws):
     with only_run(ws):
         refused = graft(ws, "pretrain", "mine", *TINY)
     assert refused.returncode == 4
+    assert "is in use by " in refused.stderr
     assert ", process " in refused.stderr
 
 

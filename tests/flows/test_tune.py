@@ -47,6 +47,7 @@ def test_a_run_or_another_search_keeps_it_out(selected):
     with only_run(selected):
         refused = graft(selected, "tune", "--trials", "1")
     assert refused.returncode == 4
+    assert "is in use by " in refused.stderr
     assert ", process " in refused.stderr
 
 
