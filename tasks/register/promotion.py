@@ -59,14 +59,14 @@ class Paired(NamedTuple):
 def decide(paired: Paired, rule: Rule, gates: Sequence[Gate] = ()) -> Decision:
     """Better than the champion, or better on the new images alone and not worse on the old; the gates must be open.
 
-    Of two models either might be crowned over the other, on different ways; each is asked once, and the level that
-    looks spend bounds how often.
+    What is shown to be worse on all images is not crowned for the new ones: two models would replace each other.
 
     Not worse, by `margin`, than the anchor is tested at the part of the level that this look may spend, better at the
     level; where there are two ways to be crowned, each has half of both.
     """
     ways = _ways(paired, rule.margin)
     shown = [way.better.p_value is not None and way.better.p_value <= rule.level / len(ways) for way in ways]
+    shown[1:] = [one and not _shown_worse(paired, rule.level) for one in shown[1:]]
     safe = [all(one.p_value is not None and one.p_value <= rule.spent / len(ways) for one in way.safe) for way in ways]
     by = next((way.by for way, *passed in zip(ways, shown, safe, strict=True) if all(passed)), "")
     failed = [gate for gate in gates if not gate.passed]
@@ -157,6 +157,11 @@ def tango(won: int, lost: int, n: int, margin: float) -> float:
 
 def _difference(name: str, ours: Correct, theirs: Correct) -> Statistic:
     return replace(accuracy_difference(ours, theirs, np.random.default_rng(0), _RESAMPLES), name=name)
+
+
+def _shown_worse(paired: Paired, level: float) -> bool:
+    lost = better("", paired.champion, paired.candidate).p_value
+    return lost is not None and lost <= level
 
 
 def _reason(ways: Sequence[_Way], shown: Sequence[bool], by: str, rule: Rule) -> str:

@@ -48,7 +48,7 @@ def test_better_by_chance_alone_is_not_enough_to_be_safe():
 def test_better_on_new_images_and_safe_on_the_old_is_promoted_and_does_not_become_the_anchor():
     decision = decide(paired(5, 15, 7980, new=(30, 10, 60)), RULE)
     assert (decision.promote, decision.by, decision.new_images) == (True, "new data", 100)
-    worse_on_old = decide(paired(5, 75, 7920, new=(30, 10, 60)), RULE)
+    worse_on_old = decide(paired(5, 75, 920, new=(80, 10, 10)), RULE)
     assert not worse_on_old.promote
     assert "on the old images" in worse_on_old.why
 
@@ -58,13 +58,13 @@ def test_many_small_losses_do_not_add_up():
     n = 20_000
     right = np.ones(n, bool)
     is_new = np.zeros(n, bool)
-    is_new[-400:] = True
-    anchor = champion = np.where(is_new, np.arange(n) % 2 == 0, right)
+    is_new[-800:] = True
+    anchor = champion = np.where(is_new, np.arange(n) < n - 400, right)
     kept = []
     for step in range(1, 4):
         candidate = champion.copy()
         candidate[: step * 98] = False
-        candidate[-400:] = np.arange(400) % 10 < 4 + 2 * step
+        candidate[-800:] = np.arange(800) < 400 + 98 * step
         decision = decide(Paired(candidate, champion, anchor, ~is_new, is_new), RULE)
         kept.append(decision.promote)
         champion = candidate if decision.promote else champion
@@ -114,7 +114,15 @@ def test_a_version_never_replaces_itself_and_two_never_replace_each_other(rows, 
     rule = Rule(0.05, 0.4, look)
     assert not decide(Paired(ours, ours, ours, ~new, new), rule).promote
     both = [decide(Paired(a, b, b, ~new, new), rule) for a, b in ((ours, theirs), (theirs, ours))]
-    assert not all(one.promote and one.by == "better" for one in both)
+    assert not all(one.promote for one in both)
+
+
+def test_what_is_worse_on_all_images_is_not_crowned_for_the_new_ones():
+    """8,000 old images of which it loses 40 more than it wins, and 100 new ones of which it wins 18 more."""
+    one = paired(5, 45, 7950, new=(20, 2, 78))
+    assert not decide(one, RULE).promote
+    back = one._replace(candidate=one.champion, champion=one.candidate, anchor=one.champion)
+    assert decide(back, RULE).by == "better"
 
 
 def test_a_group_that_is_clearly_worse_off_closes_the_gate():
