@@ -21,7 +21,7 @@ from flows.snapshots import keep, look
 from flows.stages import STAGES, bring_up_to_date, note, stale_stages
 from flows.unattended import in_process, retrain_once, survey
 from flows.watch import Pace, Signals, look_once, watch
-from flows.workspaces import git, init
+from flows.workspaces import AUTHOR, git, init
 from tasks.contracts.errors import BadData, BadEnvironment, GateRefused
 from tasks.contracts.params_file import override
 from tasks.contracts.run_records import Trigger
@@ -241,7 +241,7 @@ def test_policy_asks_for_enough_of_a_change(ws):
     write_images(ws.raw, 1, seed=50)
     scene = survey(ws)
     assert scene.settings == ("params.yaml",)  # and a committed change of settings counts by itself
-    git(ws, "revert", "--no-edit", "HEAD")
+    git(ws, *AUTHOR, "revert", "--no-edit", "HEAD")
     override(ws.params, ["operate.on_change.files=4"])
     run = retrain_once(ws, ASKED, never)
     assert (run.state, run.why) == ("nothing_to_do", "3 files added, fewer than operate.on_change.files: 4")
