@@ -14,7 +14,7 @@ from tasks.contracts.errors import BrokenArtifact, one_line
 from tasks.contracts.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
-    from tasks.register.history import Assignment
+    from tasks.register.history import Action, Assignment, Version
 
 
 def declare(command: argparse.ArgumentParser) -> None:
@@ -110,15 +110,10 @@ def show_model(arguments: Namespace) -> int:
 def promote(arguments: Namespace) -> int:
     """Make a version champion; one that does not hold is refused, and that is kept."""
     from tasks.register import registry
-    from tasks.register.verifier import require_sound
 
     ws = find_workspace(arguments.workspace)
     version, seen = registry.find_version(ws, arguments.name), _champion_number(ws)
-    try:
-        require_sound(ws, version)
-    except BrokenArtifact as error:
-        registry.refuse(ws, version, ("promote", arguments.by, arguments.reason), str(error))
-        raise
+    _require_sound(ws, version, ("promote", arguments.by, arguments.reason))
     return _assigned(ws, arguments, registry.promote(ws, version, arguments.by, arguments.reason, seen))
 
 
@@ -126,17 +121,24 @@ def rollback(arguments: Namespace) -> int:
     """Make an earlier champion champion again."""
     from tasks.register import registry
     from tasks.register.history import rollback_target
-    from tasks.register.verifier import require_sound
 
     ws = find_workspace(arguments.workspace)
     to, seen = registry.version_number(arguments.to) if arguments.to else None, _champion_number(ws)
     version = rollback_target(registry.history(ws), to)
+    _require_sound(ws, version, ("rollback", arguments.by, arguments.reason))
+    return _assigned(ws, arguments, registry.rollback(ws, to, arguments.by, arguments.reason, seen))
+
+
+def _require_sound(ws: Workspace, version: "Version", wanted: "tuple[Action, str, str]") -> None:
+    """Raise BrokenArtifact where the version does not hold; that it was `wanted` is kept."""
+    from tasks.register import registry
+    from tasks.register.verifier import require_sound
+
     try:
         require_sound(ws, version)
     except BrokenArtifact as error:
-        registry.refuse(ws, version, ("rollback", arguments.by, arguments.reason), str(error))
+        registry.refuse(ws, version, wanted, str(error))
         raise
-    return _assigned(ws, arguments, registry.rollback(ws, to, arguments.by, arguments.reason, seen))
 
 
 def history(arguments: Namespace) -> int:

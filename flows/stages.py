@@ -18,6 +18,7 @@ from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import write_text
 from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import say
+from tasks.contracts.records import leaves
 from tasks.contracts.workspace import Workspace
 
 STEPS = {
@@ -128,16 +129,10 @@ def why_stale(stage: Any) -> str:
 
 
 def _changed_params(item: Any) -> list[str]:
-    before, now = (_leaves(values.value) for values in (item.hash_info, item.get_hash()))
+    before, now = (leaves(values.value) for values in (item.hash_info, item.get_hash()))
     return [
         f"{key}: {before.get(key)} -> {now.get(key)}" for key in {**before, **now} if before.get(key) != now.get(key)
     ]
-
-
-def _leaves(values: Any, above: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict) or not values:
-        return {above: values}
-    return {k: v for key, value in values.items() for k, v in _leaves(value, f"{above}.{key}".lstrip(".")).items()}
 
 
 def track_raw(ws: Workspace) -> None:

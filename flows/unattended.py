@@ -15,7 +15,7 @@ from flows.leaving import leave
 from flows.publish import publish
 from flows.runs import Recorder, heal, recorded
 from flows.snapshots import Snapshot, files_of, keep, look
-from flows.stages import STAGES, Outcome, bring_up_to_date, last_outcomes, note, only_run, stale_stages
+from flows.stages import STAGES, Outcome, last_outcomes, only_run, stale_stages
 from flows.workspaces import require_current
 from tasks.bias.drift import drift
 from tasks.contracts.errors import BadData, BadUsage, GateRefused
@@ -110,15 +110,6 @@ def survey(ws: Workspace, snapshot: Snapshot | None = None) -> Scene:
 def why_not_now(scene: Scene, policy: OperateParams) -> str:
     """Why no run is due; empty where one is."""
     return why_not(scene.change, scene.settings, policy.on_change) if scene.base else ""
-
-
-def in_process(worktree: Workspace, until: str) -> list[Outcome]:
-    """Every stage up to `until`, in this process and without Prefect."""
-    found = []
-    for name in STAGES[: STAGES.index(until) + 1]:
-        found.append(bring_up_to_date(worktree, name))
-        note(worktree, found[-1])
-    return found
 
 
 def _made(work: Work) -> Workspace:

@@ -11,7 +11,7 @@ from tasks.audit.differences import Difference, differences
 from tasks.audit.tables import version_drift
 from tasks.audit.verifier import AUDITS, sha256
 from tasks.contracts.errors import BadUsage, BrokenArtifact
-from tasks.contracts.records import Section
+from tasks.contracts.records import Section, leaves
 from tasks.contracts.workspace import Workspace
 
 Sides = dict[str, tuple[tuple[str, str], ...]]  # sha256 -> each (label, split) that it stands with
@@ -128,15 +128,9 @@ def _findings(document: dict[str, Any]) -> defaultdict[tuple[str, ...], Counter[
 
 
 def _settings(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
-    sides = [dict(_leaves({key: one[key] for key in ("params", "declared", "tool")})) for one in (old, new)]
+    sides = [leaves({key: one[key] for key in ("params", "declared", "tool")}) for one in (old, new)]
     before, after = sides
     names = [
         name for name in {**before, **after} if before.get(name) != after.get(name) and name != "tool.params_sha256"
     ]
     return tuple(f"{name}: {before.get(name)} -> {after.get(name)}" for name in names)
-
-
-def _leaves(node: Any, above: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(node, dict) or not node:
-        return [(above, node)]
-    return [leaf for key, value in node.items() for leaf in _leaves(value, f"{above}.{key}".lstrip("."))]

@@ -222,3 +222,10 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
         raise BrokenArtifact(f"{path} has not schema_version {SCHEMA_VERSION}; run `graft run` to make it again")
     return data
+
+
+def leaves(values: Any, above: str = "") -> dict[str, Any]:
+    """Nested settings by their whole names: {"a": {"b": 1}} is {"a.b": 1}; an empty mapping is a leaf."""
+    if not isinstance(values, dict) or not values:
+        return {above: values}
+    return {k: v for key, value in values.items() for k, v in leaves(value, f"{above}.{key}".lstrip(".")).items()}

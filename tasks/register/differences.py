@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks.contracts.files import read_table
 from tasks.contracts.raw import Unreadable, places, read_raw
-from tasks.contracts.records import Statistic, read_json
+from tasks.contracts.records import Statistic, leaves, read_json
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.predict.predict import predict_samples
@@ -93,19 +93,13 @@ def differences(ws: Workspace, before: Version, after: Version, split: str) -> D
     return Differences(
         before=before.name,
         after=after.name,
-        params=_changes(_leaves(before.note["params"]), _leaves(after.note["params"])),
+        params=_changes(leaves(before.note["params"]), leaves(after.note["params"])),
         data=_data(*tables),
         figures=tuple(_figures(*bundles)),
         new_findings=tuple(text for key, text in found[1].items() if key not in found[0]),
         gone_findings=tuple(text for key, text in found[0].items() if key not in found[1]),
         answers=_answers(ws, (loaded[0], loaded[1]), tables, split),
     )
-
-
-def _leaves(values: Any, above: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict) or not values:
-        return {above: values}
-    return {k: v for key, value in values.items() for k, v in _leaves(value, f"{above}.{key}".lstrip(".")).items()}
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]:

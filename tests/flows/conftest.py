@@ -42,7 +42,7 @@ def run_stages(ws: Workspace, until: str = STAGES[-1]) -> dict[str, Outcome]:
 def graft(ws: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The door as a user calls it."""
     command = [str(BIN / "graft"), "--workspace", str(ws.root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="session")

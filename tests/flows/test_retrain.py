@@ -19,7 +19,7 @@ from flows.leaving import leave
 from flows.runs import runs_of
 from flows.snapshots import keep, look
 from flows.stages import STAGES, bring_up_to_date, note, stale_stages
-from flows.unattended import in_process, retrain_once, survey
+from flows.unattended import retrain_once, survey
 from flows.watch import Pace, Signals, look_once, watch
 from flows.workspaces import AUTHOR, git, init
 from tasks.contracts.errors import BadData, BadEnvironment, GateRefused
@@ -45,6 +45,15 @@ QUICK = [
 ]
 FAST = Pace(poll=0.5, quiet=0.2)
 ASKED = Trigger("asked for")
+
+
+def in_process(worktree, until):
+    """Every stage up to `until` in this process, without Prefect."""
+    found = []
+    for name in STAGES[: STAGES.index(until) + 1]:
+        found.append(bring_up_to_date(worktree, name))
+        note(worktree, found[-1])
+    return found
 
 
 @pytest.fixture(scope="session")
