@@ -7,11 +7,12 @@ pinned narrowly.
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tasks.contracts.errors import BadData, BadEnvironment
+from tasks.contracts.files import working_in
 from tasks.contracts.workspace import Workspace
 from tasks.ingest.names import has_control, is_text
 
@@ -40,7 +41,7 @@ def open_repository(
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         # DVC resolves some paths, those of its run cache among them, against the current folder
-        with chdir(ws.root), Repo(str(ws.root), _wait_for_lock=True, config=config) as repo:
+        with working_in(ws.root), Repo(str(ws.root), _wait_for_lock=True, config=config) as repo:
             if lock:
                 with lock_repo(repo):
                     yield repo

@@ -4,8 +4,9 @@ import glob
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,18 @@ from tasks.contracts.records import to_json
 
 if TYPE_CHECKING:  # pandas takes a second to import; the door writes files without it
     import pandas as pd
+
+_CURRENT_FOLDER = threading.RLock()
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Meanwhile `folder` is the current one; one thread at a time, since a process has one for all of them.
+
+    Two threads that overlapped would leave the process in the other's folder, which may be gone by then.
+    """
+    with _CURRENT_FOLDER, chdir(folder):
+        yield
 
 
 @contextmanager

@@ -6,11 +6,12 @@ pushed before, which does not know what has gone since.
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tasks.contracts.errors import BadEnvironment, one_line
+from tasks.contracts.files import working_in
 from tasks.contracts.workspace import Workspace
 
 
@@ -71,7 +72,7 @@ def opened(ws: Workspace, remote: str | None = None) -> Iterator[Store]:
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
-        with chdir(ws.root), Repo(str(ws.root), _wait_for_lock=True) as repo:
+        with working_in(ws.root), Repo(str(ws.root), _wait_for_lock=True) as repo:
             yield Store(repo, remote)
     except (DvcException, OSError) as error:  # a remote fails with either
         raise BadEnvironment(f"DVC: {one_line(str(error))}") from error

@@ -1,10 +1,14 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
 
 import pandas as pd
 import pytest
 
 from tasks.contracts.errors import BadUsage, BrokenArtifact, one_line
-from tasks.contracts.files import read_table, replacing, write_record, write_table, write_text
+from tasks.contracts.files import read_table, replacing, working_in, write_record, write_table, write_text
 from tasks.contracts.records import Statistic, read_json, to_json
 from tasks.contracts.workspace import Workspace, find_workspace
 
@@ -104,3 +108,28 @@ def test_a_folder_that_is_no_workspace_says_how_to_make_one(tmp_path):
 
 def test_an_error_message_is_one_printable_line():
     assert one_line("a\x1b[31m red\nline\u202e") == "a [31m red line"
+
+
+def test_two_threads_that_change_folder_leave_the_process_where_it_was(tmp_path):
+    before, inside, asked = Path.cwd(), Event(), Event()
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+
+    def first():
+        with working_in(tmp_path / "first"):
+            inside.set()
+            asked.wait(10)
+            time.sleep(0.05)  # enough for the second to get in, if it could
+            return Path.cwd()
+
+    def second():
+        inside.wait(10)
+        asked.set()
+        with working_in(tmp_path / "second"), working_in(tmp_path):
+            time.sleep(0.1)  # the first has left by now
+            return Path.cwd()
+
+    with ThreadPoolExecutor(2) as pool:
+        where = [pool.submit(first), pool.submit(second)]
+        assert [one.result(10) for one in where] == [tmp_path / "first", tmp_path]
+    assert Path.cwd() == before
