@@ -26,7 +26,7 @@ def summarise(ws: Workspace, stages: set[str], version: Version | None) -> dict[
         found["left_out"] = selection["left_out"]
     if evaluation := reports.get("evaluation"):
         found["test_accuracy"] = evaluation["candidate"]["accuracy"]
-        found["scratch_accuracy"] = evaluation["scratch"]["accuracy"]
+        found["scratch_accuracy"] = evaluation["scratch"]["accuracy"] if evaluation["scratch"] else None
         found["difference"] = evaluation["difference"]
     if version:
         found["version"] = {"name": version.name, "champion": version.champion, "why": version.note["decision"]["why"]}
@@ -49,8 +49,9 @@ def screen(found: dict[str, Any], page: Path) -> str:
         lines += _left_out(found["left_out"])
     if "test_accuracy" in found:
         lines.append(f"test        {_accuracy(found['test_accuracy'])}, {found['test_accuracy']['n']} images")
-        lines.append(f"  scratch   {_accuracy(found['scratch_accuracy'])} for the same network from random weights")
-        lines.append(f"  gain      {_points(found['difference'])}")
+        if scratch := found["scratch_accuracy"]:
+            lines.append(f"  scratch   {_accuracy(scratch)} for the same network from random weights")
+            lines.append(f"  gain      {_points(found['difference'])}")
     if version := found.get("version"):
         role = "champion" if version["champion"] else "not the champion"
         lines.append(f"registered  {version['name']}, {role}: {version['why']}")

@@ -108,15 +108,21 @@ def cached_rows(  # noqa: PLR0913
     return CachedRows(work, store, writer.places)
 
 
-def cached_features(
-    backbone: Backbone, ref: BackboneRef, pixels: PixelSource, sha256s: Sequence[str], cache: Path
+def cached_features(  # noqa: PLR0913
+    backbone: Backbone,
+    ref: BackboneRef,
+    pixels: PixelSource,
+    sha256s: Sequence[str],
+    cache: Path,
+    *,
+    is_precise: bool = False,
 ) -> Floats:
     """Features (n, `backbone.features`), float32, of `pixels` (n, side, side, 3), uint8, with their content hashes.
 
-    As `cached_rows`, but all in memory. The backbone is given back on CPU.
+    As `cached_rows`, but all in memory. The backbone is given back on CPU; `is_precise` as in `Work`.
     Raises BrokenArtifact where features are NaN or infinite.
     """
-    work = Work(backbone, ref, pixels, sha256s, None)
+    work = Work(backbone, ref, pixels, sha256s, None, is_precise)
     store = RowCache(cache / FOLDER, work.folder_key())
     writer = Writer(store)
     rows = np.empty((len(sha256s), backbone.features), np.float32)

@@ -72,13 +72,17 @@ def state_sha256(module: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class Work:
-    """What makes rows: a frozen network, and images by their hashes."""
+    """What makes rows: a frozen network, and images by their hashes. Features on a GPU are made in bfloat16.
+
+    With `is_precise` they are not: what is evaluated is what `graft predict` will compute.
+    """
 
     source: Backbone | Trunk
     ref: BackboneRef
     pixels: PixelSource
     sha256s: Sequence[str]
     view: View | None
+    is_precise: bool = False
 
     @property
     def width(self) -> int:
@@ -105,7 +109,7 @@ class Work:
             "input": [self.ref.input_px, *self.ref.mean, *self.ref.std],
             "prepared": [self.pixels.shape[1], PIXELS_VERSION],
             "policy": self.view.policy_digest if self.view else "",
-            "arithmetic": [kind, _is_bfloat16(self.source, device), BATCH[device.type]],
+            "arithmetic": [kind, self._is_bfloat16(device), BATCH[device.type]],
             "versions": [torch.__version__, torchvision.__version__],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -143,13 +147,18 @@ class Work:
         images = self._images(chosen)
         padded = np.zeros((BATCH[device.type], *images.shape[1:]), np.uint8)
         padded[: len(images)] = images
-        ref, bfloat16 = self.ref, _is_bfloat16(self.source, device)
+        ref, bfloat16 = self.ref, self._is_bfloat16(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             inputs = to_input(torch.from_numpy(padded).to(device), ref.input_px, ref.mean, ref.std)
             values: Tensor = self.source(inputs)[: len(images)].cpu()
         if not bool(torch.isfinite(values).all()):
             raise BrokenArtifact(f"{ref.name} gives features that are NaN or infinite; its weights cannot be used")
         return values if isinstance(self.source, Trunk) else values.float()
+
+    def _is_bfloat16(self, device: torch.device) -> bool:
+        if isinstance(self.source, Trunk):
+            return self.source.autocast
+        return device.type == "cuda" and not self.is_precise
 
     def _images(self, chosen: NDArray[np.int64]) -> Pixels:
         images, view = self.pixels[chosen], self.view
@@ -164,10 +173,6 @@ def _identity(source: Backbone | Trunk) -> list[object]:
     if isinstance(source, Trunk):
         return ["activation", source.weights_sha256, source.end, [tap.end for tap in source.taps], source.autocast]
     return ["features", state_sha256(source), [tap.end for tap in source.taps], source.with_last]
-
-
-def _is_bfloat16(source: Backbone | Trunk, device: torch.device) -> bool:
-    return source.autocast if isinstance(source, Trunk) else device.type == "cuda"
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from tasks.backbone.candidates import default_entries, named_entries
 from tasks.backbone.catalog import Entry
 from tasks.backbone.download import is_offline
-from tasks.backbone.features import Rows, cached_features, compute_features
+from tasks.backbone.features import Rows, cached_features
+from tasks.backbone.random_control import random_control
 from tasks.backbone.ranking import choose, no_gain, ranked, reason
-from tasks.backbone.scores import Probe, assign_folds, probe_scores, settle_batch_norm, thumbnails
-from tasks.backbone.weights import build_network, open_entry
+from tasks.backbone.scores import Probe, assign_folds, probe_scores, thumbnails
+from tasks.backbone.weights import open_entry
 from tasks.bias.gate import require_open
 from tasks.contracts.errors import BadData, BadEnvironment
 from tasks.contracts.files import write_record
@@ -65,7 +66,7 @@ def run(ws: Workspace, params: SelectParams, seed: int) -> SelectionReport:
         trials[candidate.backbone.name] = candidate, probe
     candidates = ranked([candidate for candidate, _ in trials.values()])
     chosen = choose(candidates)
-    controls, findings = _compare(chosen, trials[chosen.backbone.name][1], sample, seed)
+    controls, findings = _compare(chosen, trials[chosen.backbone.name][1], sample, ws, seed)
     report = SelectionReport(chosen.backbone, reason(chosen, candidates), candidates, controls, left_out, findings)
     write_record(ws.selection, report)
     return report
@@ -99,14 +100,12 @@ def _try(entry: Entry, sample: Sample, ws: Workspace) -> tuple[Candidate, Probe]
 
 
 def _compare(
-    chosen: Candidate, probe: Probe, sample: Sample, seed: int
+    chosen: Candidate, probe: Probe, sample: Sample, ws: Workspace, seed: int
 ) -> tuple[tuple[Statistic, ...], tuple[Finding, ...]]:
     """The controls, by the same probe in the same folds; and what to say where the chosen one is no better."""
-    ref = replace(chosen.backbone, name=f"{chosen.backbone.name} with random weights", source="random")
-    random = build_network(ref, seed)
-    settle_batch_norm(random, ref, sample.pixels)
+    random, ref = random_control(chosen.backbone, seed)
     baselines = {
-        "random_features": compute_features(random, ref, sample.pixels),
+        "random_features": cached_features(random, ref, sample.pixels, sample.sha256s, ws.cache),
         "raw_pixels": thumbnails(sample.pixels),
     }
     controls: list[Statistic] = []

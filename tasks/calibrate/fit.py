@@ -7,6 +7,7 @@ images only report.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from tasks.contracts.errors import BadData
 from tasks.contracts.model_records import BackboneRef, CalibrationRecord
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.samples import usable
-from tasks.train.predictor import outputs
+from tasks.train.predictor import cached_outputs
 
 MOST_HELD_BACK = 10_000  # of each split, the first by content hash: a drawing that nobody chose
 _LOOKED_AT = 256  # images at once
@@ -38,10 +39,15 @@ class Given:
     looks: Floats32
 
 
-def calibrate(
-    net: TransferNet, backbone: BackboneRef, classes: tuple[str, ...], checked: pd.DataFrame, prepared: Pixels
+def calibrate(  # noqa: PLR0913
+    net: TransferNet,
+    backbone: BackboneRef,
+    classes: tuple[str, ...],
+    checked: pd.DataFrame,
+    prepared: Pixels,
+    cache: Path,
 ) -> Calibration:
-    """The calibration of `net`; `checked` has a column `pixels`, rows of `prepared`.
+    """The calibration of `net`; `checked` has a column `pixels`, rows of `prepared`. `cache` is a workspace's.
 
     Raises BadData where val is empty.
     """
@@ -50,7 +56,7 @@ def calibrate(
     if val.empty:
         raise BadData("no usable image is in the val split; add images or change quality.splits in params.yaml")
     rows = pd.concat([val, promotion], ignore_index=True)
-    seen, held_back = (given_of(net, backbone, prepared, one) for one in (train, rows))
+    seen, held_back = (given_of(net, backbone, prepared, one, cache) for one in (train, rows))
     targets = indices(rows["label"], classes)
     temperature = fit_temperature(held_back.logits[: len(val)].astype(np.float64), targets[: len(val)])
     found = probabilities(held_back.logits, temperature)
@@ -67,10 +73,10 @@ def indices(labels: pd.Series, classes: tuple[str, ...]) -> Ints:
     return np.array([index.get(label, -1) for label in labels], np.int64)
 
 
-def given_of(net: TransferNet, backbone: BackboneRef, prepared: Pixels, rows: pd.DataFrame) -> Given:
+def given_of(net: TransferNet, backbone: BackboneRef, prepared: Pixels, rows: pd.DataFrame, cache: Path) -> Given:
     """What `net` gives of the images of `rows`."""
     pixels = Rows(prepared, rows["pixels"].to_numpy(np.int64))
-    made = outputs(net, backbone, pixels)
+    made = cached_outputs(net, backbone, pixels, rows["sha256"].tolist(), cache)
     starts = range(0, len(pixels), _LOOKED_AT)
     looks = [looks_of(pixels[slice(start, start + _LOOKED_AT)]) for start in starts]
     return Given(made.logits, made.features, np.concatenate(looks))

@@ -158,7 +158,7 @@ class Corruption:
     candidate_clean: Statistic
     scratch_clean: Statistic
     candidate: tuple[Statistic, ...]
-    scratch: tuple[Statistic, ...]
+    scratch: tuple[Statistic, ...]  # all of the control's are `skipped` where none was trained
     candidate_loss: Statistic  # the share of its clean accuracy that the model loses, the mean over the severities
     scratch_loss: Statistic
 
@@ -181,7 +181,7 @@ class EvaluationReport:
 
     classes: tuple[str, ...]
     candidate: Scores
-    scratch: Scores
+    scratch: Scores | None  # null where no control was trained
     majority: Statistic
     difference: Statistic
     mistakes: tuple[Mistake, ...]

@@ -33,11 +33,11 @@ def calibration_section(
     """
     net, model = load_model(ws.candidate)
     backbone, (checked, prepared) = backbone_ref(model["backbone"]), images
-    calibration = calibrate(net, backbone, split.classes, checked, prepared)
+    calibration = calibrate(net, backbone, split.classes, checked, prepared, ws.cache)
     save_calibration(ws.calibration, calibration)
     if split.rows.empty:
         return Section(NAME, _QUESTION, (_temperature(calibration),))
-    test = given_of(net, backbone, prepared, split.rows)
+    test = given_of(net, backbone, prepared, split.rows, ws.cache)
     found = probabilities(test.logits, calibration.record.temperature)
     after = scores(found, split.targets, split.classes, *bootstrap)
     kept = (

@@ -17,7 +17,7 @@ from tasks.evaluate.findings import (
     never_called_findings,
     ranking_findings,
 )
-from tasks.evaluate.metrics import Floats, Ints, scores, wilson
+from tasks.evaluate.metrics import NO_CONTROL, Floats, Ints, scores, wilson
 from tasks.evaluate.ranking import ranking
 
 WORST = 20
@@ -80,13 +80,18 @@ def select_test(checked: pd.DataFrame, classes: tuple[str, ...]) -> HeldOut:
     return HeldOut(rows, targets, classes, int(np.argmax(seen)) if any(seen) else None)
 
 
-def evaluate(split: HeldOut, candidate: Floats, scratch: Floats, resamples: int, seed: int) -> EvaluationReport:
-    """Score both models' probabilities, each (n, k) in the order of `split.rows`, and compare them image by image."""
+def evaluate(split: HeldOut, candidate: Floats, scratch: Floats | None, resamples: int, seed: int) -> EvaluationReport:
+    """Score both models' probabilities, each (n, k) in the order of `split.rows`, and compare them image by image.
+
+    Without a control there is no comparison.
+    """
     streams = np.random.default_rng(seed).spawn(3)
     ours = _scores(split, candidate, streams[0], resamples)
-    control = _scores(split, scratch, streams[1], resamples)
-    right = tuple(_called(one) == split.targets for one in (candidate, scratch))
-    difference = accuracy_difference(right[0], right[1], streams[2], resamples)
+    control = None if scratch is None else _scores(split, scratch, streams[1], resamples)
+    difference = Statistic("accuracy_difference", None, len(split.targets), status="skipped", estimator=NO_CONTROL)
+    if scratch is not None:
+        right = tuple(_called(one) == split.targets for one in (candidate, scratch))
+        difference = accuracy_difference(right[0], right[1], streams[2], resamples)
     return EvaluationReport(
         classes=split.classes,
         candidate=ours,
@@ -97,7 +102,7 @@ def evaluate(split: HeldOut, candidate: Floats, scratch: Floats, resamples: int,
         findings=(
             *gain_findings(difference),
             *collapse_findings("candidate", ours, split.classes),
-            *collapse_findings("scratch", control, split.classes),
+            *(collapse_findings("scratch", control, split.classes) if control else ()),
             *never_called_findings(ours, split.classes),
             *ranking_findings(ours),
             *coverage_findings(ours),
@@ -134,7 +139,7 @@ def flat(report: EvaluationReport) -> Metrics:
         calibration_error=ours.calibration_error.value,
         balanced_accuracy=_value(ours.balanced_accuracy),
         auroc=_value(ours.auroc),
-        scratch_accuracy=report.scratch.accuracy.value,
+        scratch_accuracy=report.scratch.accuracy.value if report.scratch else None,
         majority_accuracy=report.majority.value,
         difference=report.difference.value,
         difference_low=report.difference.low,

@@ -5,14 +5,14 @@ give by themselves; what is more than that was learned where the backbone was tr
 probing.py says how they are compared.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from tasks.backbone.features import Rows, cached_features, compute_features
-from tasks.backbone.scores import settle_batch_norm
-from tasks.backbone.weights import build_backbone, build_network
+from tasks.backbone.features import Rows, cached_features
+from tasks.backbone.random_control import random_control
+from tasks.backbone.weights import build_backbone
 from tasks.bias.attributes import Levels, columns_of, examine
 from tasks.contracts.errors import BadEnvironment
 from tasks.contracts.model_records import BackboneRef
@@ -74,10 +74,8 @@ def _to_probe(rows: pd.DataFrame, params: EvaluateParams) -> tuple[list[Levels],
 
 
 def _features(ws: Workspace, ref: BackboneRef, images: Images, seed: int) -> Features:
-    """The backbone's come from the cache where `select` left them."""
+    """Both come from the cache where `select` left them."""
     pixels = Rows(images.prepared, images.rows["pixels"].to_numpy(np.int64))
-    ours = cached_features(build_backbone(ref, ws.root), ref, pixels, images.rows["sha256"].tolist(), ws.cache)
-    blank = replace(ref, name=f"{ref.name} with random weights", source="random")
-    random = build_network(blank, seed)
-    settle_batch_norm(random, blank, pixels)
-    return Features(ours, compute_features(random, blank, pixels))
+    sha256s = images.rows["sha256"].tolist()
+    ours = cached_features(build_backbone(ref, ws.root), ref, pixels, sha256s, ws.cache)
+    return Features(ours, cached_features(*random_control(ref, seed), pixels, sha256s, ws.cache))

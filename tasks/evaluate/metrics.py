@@ -70,6 +70,9 @@ def percentiles(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
+NO_CONTROL = "not measured: no control was trained (train.control)"
+
+
 def not_measured(name: str, estimator: str, n: int = 0) -> Statistic:
     """A statistic that says that there is no number."""
     return Statistic(name, None, n, status="not_measurable", estimator=estimator)

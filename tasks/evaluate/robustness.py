@@ -2,21 +2,26 @@
 
 Each corruption has a sample of its own, so that all together see more of the test split than one; within a
 corruption the same images come at every severity, to both models, and are held against their own clean pictures.
+Hashes decide which, so most of them stay as images are added.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.backbone.rows import PixelSource
 from tasks.contracts.model_records import Corruption, Robustness
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import progress
 from tasks.contracts.records import Finding, Section, Statistic
 from tasks.evaluate.corruptions import KINDS, SEVERITIES, corrupt
 from tasks.evaluate.findings import corruption_findings, sturdiness_findings
-from tasks.evaluate.metrics import Floats, Ints, Samples, not_measured, percentiles, unseen, wilson
+from tasks.evaluate.metrics import NO_CONTROL, Floats, Ints, Samples, not_measured, percentiles, unseen, wilson
 
 NAME = "corrupted images"
 QUESTION = (
@@ -24,53 +29,51 @@ QUESTION = (
     "accuracy on the clean images that is lost, the mean over all corruptions and severities."
 )
 _MILD = 2  # the severities that a picture in use may well have
-_AT_ONCE = 200  # images, times five severities
+_AT_ONCE = 1024  # corrupted images in memory
+_CODE = 1  # raised when a corruption changes
 
 Bools = NDArray[np.bool_]
 Seed = tuple[int, ...]
-Predict = Callable[[Pixels], Floats]  # (n, side, side, 3) -> probabilities (n, classes)
+# pixels and their keys (n) -> probabilities (n, classes)
+Predict = Callable[[PixelSource, Sequence[str]], NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Both models with their answers on the clean test images, which come in the order of `pixels`.
+    """The candidate, and after it the control if there is one, with what they make of the test images as they are.
 
-    `keys` (n,) say which noise an image gets; `clean` is whether the candidate and the control were right, (n,) each.
+    Of each image: its pixels, its class, its content hash, and in `clean` whether each model was right, (n,).
     """
 
-    candidate: Predict
-    scratch: Predict
-    clean: tuple[Bools, Bools]
+    models: tuple[Predict, ...]
+    clean: tuple[Bools, ...]
     pixels: Pixels
     targets: Ints
-    keys: Ints
+    sha256s: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """One corruption: the places of its images, and whether they were right at each severity: (severities, m)."""
+    """One corruption: the places of its images, and whether each model was right at each severity: (severities, m)."""
 
     name: str
     places: Ints
-    right: tuple[Bools, Bools]
+    right: tuple[Bools, ...]
 
 
 def robustness(
     subject: Subject, images_each: int, seed: Seed, resamples: int
 ) -> tuple[Robustness, Section, list[Finding]]:
-    """Accuracy of both models under every corruption, on at most `images_each` test images for each."""
+    """Accuracy of the models under every corruption, on at most `images_each` test images for each."""
     n = len(subject.pixels)
     each = min(images_each, n)
     sample = (
-        f"{each} of {n} test images for each corruption, one sample after the other in an order that the seed draws; "
-        "the same images at each severity"
+        f"{each} of {n} test images for each corruption, which follow one another in an order that the seed and their "
+        "hashes give; the same images at each severity"
     )
-    order, rng = np.random.default_rng((*seed, 0)).permutation(n), np.random.default_rng((*seed, 1))
-    names = progress(list(KINDS), len(KINDS), "corrupting test images", "corruptions")
-    seen = [
-        _look(subject, name, order[(number * each + np.arange(each)) % n] if n else order, seed)
-        for number, name in enumerate(names)
-    ]
+    places, rng = _samples(subject.sha256s, each, seed), np.random.default_rng((*seed, 1))
+    right = _right(subject, places, seed)
+    seen = [_Seen(name, places[kind], tuple(right[:, kind])) for kind, name in enumerate(KINDS)]
     losses = _losses("", subject, seen, rng, resamples)
     found = Robustness(each, sample, *losses, tuple(_corruption(subject, one, rng, resamples) for one in seen))
     mild = [(one.name, _kept_when_mild(subject, one, rng, resamples)) for one in seen]
@@ -87,25 +90,77 @@ def _section(found: Robustness) -> Section:
     return Section(NAME, QUESTION, (found.candidate_loss, found.scratch_loss, found.loss_difference, *told))
 
 
-def _look(subject: Subject, name: str, places: Ints, seed: Seed) -> _Seen:
-    """Some images at a time, so that memory does not grow with their number."""
-    pieces = [places[at : at + _AT_ONCE] for at in range(0, len(places), _AT_ONCE)]
-    seen = [_right(subject, name, piece, seed) for piece in pieces]
-    nothing = np.zeros((len(SEVERITIES), 0), bool)
-    candidate, scratch = (np.concatenate([nothing, *(pair[model] for pair in seen)], axis=1) for model in range(2))
-    return _Seen(name, places, (candidate, scratch))
+def _samples(sha256s: Sequence[str], each: int, seed: Seed) -> Ints:
+    """The places of the images that each corruption gets, (corruptions, each).
+
+    Each image has a place on a circle that its hash gives, and each corruption takes those that follow its own point.
+    So all see different images as far as there are enough, and a new image takes the place of one other at most.
+    """
+    drawn = [int.from_bytes(hashlib.sha256(f"{seed} {sha256}".encode()).digest()[:8]) / 2**64 for sha256 in sha256s]
+    order = np.argsort(drawn, kind="stable")
+    starts = np.searchsorted(np.array(drawn)[order], np.arange(len(KINDS)) / len(KINDS))
+    places: Ints = order[(starts[:, None] + np.arange(each)) % max(len(order), 1)]
+    return places
 
 
-def _right(subject: Subject, name: str, places: Ints, seed: Seed) -> tuple[Bools, Bools]:
-    """Whether each model is right at each severity: (severities, images) each."""
-    pixels, shape = np.asarray(subject.pixels[places]), (len(SEVERITIES), len(places))
-    seeds = [(*seed, list(KINDS).index(name), int(key)) for key in subject.keys[places]]
-    views = np.concatenate([corrupt(pixels, name, severity, seeds) for severity in SEVERITIES])
-    candidate, scratch = (
-        model(views).argmax(axis=1).reshape(shape) == subject.targets[places]
-        for model in (subject.candidate, subject.scratch)
-    )
-    return candidate, scratch
+def _right(subject: Subject, places: Ints, seed: Seed) -> NDArray[np.bool_]:
+    """Whether each model is right: (models, corruptions, severities, images) for `places` (corruptions, images)."""
+    views = [
+        _View(name, severity, int(place))
+        for (name, of_kind), severity in product(zip(KINDS, places, strict=True), SEVERITIES)
+        for place in of_kind
+    ]
+    targets = subject.targets[[view.place for view in views]] if views else np.empty(0, np.int64)
+    right = np.zeros((len(subject.models), len(views)), bool)
+    starts = range(0, len(views), _AT_ONCE)
+    for start in progress(starts, len(starts), "corrupting test images", "parts"):
+        part = slice(start, start + _AT_ONCE)
+        corrupted = _Corrupted(subject, views[part], seed)
+        for row, model in zip(right, subject.models, strict=True):
+            row[part] = model(corrupted, corrupted.keys).argmax(axis=1) == targets[part]
+    return right.reshape(len(subject.models), len(KINDS), len(SEVERITIES), places.shape[1])
+
+
+@dataclass(frozen=True)
+class _View:
+    """A test image under one corruption at one severity."""
+
+    name: str
+    severity: int
+    place: int
+
+
+class _Corrupted:
+    """Corrupted images as a source of pixels: each is made when the first model asks for it, and kept."""
+
+    def __init__(self, subject: Subject, views: Sequence[_View], seed: Seed) -> None:
+        self._subject, self._views, self._seed = subject, views, seed
+        self._made: dict[int, Pixels] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(corrupted images, side in px, side, 3)."""
+        return (len(self._views), *self._subject.pixels.shape[1:])
+
+    @property
+    def keys(self) -> list[str]:
+        """Hashes of all that decides each corrupted image."""
+        named = ((self._subject.sha256s[one.place], one.name, one.severity, *self._seed) for one in self._views)
+        return [hashlib.sha256(f"corrupted {_CODE} {name}".encode()).hexdigest() for name in named]
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, chosen: Any, /) -> Pixels:
+        wanted = np.arange(len(self))[chosen]
+        return np.stack([self._image(int(i)) for i in wanted])
+
+    def _image(self, i: int) -> Pixels:
+        if i not in self._made:
+            one, subject = self._views[i], self._subject
+            noise = (*self._seed, list(KINDS).index(one.name), int(subject.sha256s[one.place][:15], 16))
+            self._made[i] = corrupt(subject.pixels[one.place][None], one.name, one.severity, [noise])[0]
+        return self._made[i]
 
 
 def _losses(
@@ -113,10 +168,10 @@ def _losses(
 ) -> tuple[Statistic, Statistic, Statistic]:
     """Of the candidate, of the control, and the difference; resampled are images with all that was made of them."""
     names = [f"{of}accuracy lost, {what}" for what in ("this model", "from scratch", "difference")]
-    n = len(subject.targets)
-    hits, clean = np.zeros((2, n)), np.zeros((2, n))
+    n, models = len(subject.targets), range(len(subject.models))
+    hits, clean = np.zeros((2, len(models), n))
     for one in seen:
-        for model in range(2):
+        for model in models:
             np.add.at(hits[model], one.places, one.right[model].sum(axis=0))
             np.add.at(clean[model], one.places, len(SEVERITIES) * subject.clean[model][one.places])
     used = np.unique(np.concatenate([one.places for one in seen]))
@@ -129,31 +184,40 @@ def _losses(
     hits, clean = hits[:, used], clean[:, used]
 
     def losses(drawn: Ints) -> Floats:
-        kept = [hits[m][drawn].sum(axis=1) / np.maximum(clean[m][drawn].sum(axis=1), 1) for m in range(2)]
-        return np.stack([1 - kept[0], 1 - kept[1], kept[1] - kept[0]], axis=1)
+        kept = [hits[m][drawn].sum(axis=1) / np.maximum(clean[m][drawn].sum(axis=1), 1) for m in models]
+        return np.stack([1 - kept[0], 1 - kept[-1], kept[-1] - kept[0]][: 2 * len(models) - 1], axis=1)
 
     values, drawn = losses(np.arange(len(used))[None])[0], samples.measure(losses)
     ends = [percentiles(column) for column in drawn.T]
     wide = [(low - unseen(len(used)), high + unseen(len(used))) if low == high else (low, high) for low, high in ends]
-    return tuple(  # type: ignore[return-value]
+    found = [
         Statistic(name, float(value), len(used), low, high, estimator=how)
-        for name, value, (low, high) in zip(names, values, wide, strict=True)
-    )
+        for name, value, (low, high) in zip(names, values, wide, strict=False)
+    ]
+    return (*found, *map(_no_control, names[len(found) :]))  # type: ignore[return-value]
 
 
 def _corruption(subject: Subject, seen: _Seen, rng: np.random.Generator, resamples: int) -> Corruption:
     def rates(model: int) -> tuple[Statistic, ...]:
+        if model == len(subject.models):
+            return ()
         return tuple(
             wilson(f"accuracy, severity {severity}", int(right.sum()), len(right))
             for severity, right in zip(SEVERITIES, seen.right[model], strict=True)
         )
 
     def clean(model: int) -> Statistic:
+        if model == len(subject.models):
+            return _no_control("accuracy, clean")
         return wilson("accuracy, clean", int(subject.clean[model][seen.places].sum()), len(seen.places))
 
     ours, theirs, _ = _losses(f"{seen.name}: ", subject, [seen], rng, resamples)
     family = KINDS[seen.name].family
     return Corruption(seen.name, family, clean(0), clean(1), rates(0), rates(1), ours, theirs)
+
+
+def _no_control(name: str) -> Statistic:
+    return Statistic(name, None, 0, status="skipped", estimator=NO_CONTROL)
 
 
 def _kept_when_mild(subject: Subject, seen: _Seen, rng: np.random.Generator, resamples: int) -> Statistic:

@@ -1,12 +1,12 @@
 """Evaluate: the candidate and its control on the test split, which nothing before has looked at."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tasks.backbone.weights import backbone_ref
 from tasks.contracts.errors import BrokenArtifact
@@ -29,7 +29,7 @@ from tasks.evaluate.plots import confusion_csv, history_csv
 from tasks.evaluate.robustness import Subject, robustness
 from tasks.evaluate.saliency import saliency
 from tasks.evaluate.slices import slices
-from tasks.train.model import UNMITIGATED, load_model
+from tasks.train.model import UNMITIGATED, is_trained, load_model
 from tasks.train.predictor import predict, predict_folder
 
 VERSION = 3
@@ -39,17 +39,20 @@ _OUTCOMES, _MITIGATION, _TRIVIAL, _SLICES, _CORRUPTED, _CALIBRATION = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class _Tested:
-    """Both models' probabilities (n, k) of the test images, and their prepared pixels, in the order of `split`."""
+    """Both models' probabilities (n, k) of the test images, and their prepared pixels, in the order of `split`.
+
+    Those of the control are None where none was trained.
+    """
 
     ws: Workspace
     split: HeldOut
     pixels: Pixels
     candidate: Floats
-    scratch: Floats
+    scratch: Floats | None
 
 
 def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
-    """Score `models/candidate` and `models/scratch` on the kept test images.
+    """Score `models/candidate`, and `models/scratch` where a control was trained, on the kept test images.
 
     Writes `models/calibration/`, `reports/evaluation.json`, `reports/metrics.json`, `reports/errors.jpg` and
     `reports/plots/`.
@@ -57,13 +60,14 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     BadUsage on an attribute that is not there.
     """
     model = read_json(ws.candidate / "model.json")
-    if read_json(ws.scratch / "model.json")["classes"] != model["classes"]:
+    with_control = is_trained(ws.scratch)
+    if with_control and read_json(ws.scratch / "model.json")["classes"] != model["classes"]:
         raise BrokenArtifact(f"{ws.scratch} has other classes than {ws.candidate}; run `graft run --force train`")
     checked, prepared = open_checked(ws)
     split = select_test(checked, tuple(model["classes"]))
     pixels = _pixels(prepared, split)
-    candidate = _probabilities(ws.candidate, pixels, split)
-    scratch = _probabilities(ws.scratch, pixels, split)
+    candidate = _probabilities(ws, ws.candidate, pixels, split)
+    scratch = _probabilities(ws, ws.scratch, pixels, split) if with_control else None
     report = evaluate(split, candidate, scratch, params.resamples, seed)
     sections, found = outcomes(split, candidate, params, np.random.default_rng([seed, _OUTCOMES]))
     train = Images(usable(checked, "train"), prepared)
@@ -117,21 +121,20 @@ def _corrupted(report: EvaluationReport, tested: _Tested, params: EvaluateParams
     each, targets = params.corrupted_images, tested.split.targets
     if not each or not len(targets):
         return report
-    keys = np.array([int(sha256[:15], 16) for sha256 in tested.split.rows["sha256"]], np.int64)
-    candidate, scratch = (_predictor(folder) for folder in (tested.ws.candidate, tested.ws.scratch))
-    clean = tested.candidate.argmax(axis=1) == targets, tested.scratch.argmax(axis=1) == targets
-    subject = Subject(candidate, scratch, clean, tested.pixels, targets, keys)
+    models = [(tested.ws.candidate, tested.candidate)]
+    if tested.scratch is not None:
+        models.append((tested.ws.scratch, tested.scratch))
+    subject = Subject(
+        models=tuple(partial(predict_folder, folder, cache=tested.ws.cache) for folder, _ in models),
+        clean=tuple(found.argmax(axis=1) == targets for _, found in models),
+        pixels=tested.pixels,
+        targets=targets,
+        sha256s=tuple(tested.split.rows["sha256"]),
+    )
     found, section, findings = robustness(subject, each, (seed, _CORRUPTED), params.resamples)
     return replace(
         report, robustness=found, sections=(section, *report.sections), findings=(*report.findings, *findings)
     )
-
-
-def _predictor(folder: Path) -> Callable[[Pixels], Floats]:
-    """The model in `folder`, loaded once for many calls."""
-    net, record = load_model(folder)
-    ref = backbone_ref(record["backbone"])
-    return lambda pixels: predict(net, ref, pixels).astype(np.float64)
 
 
 def _draw_errors(report: EvaluationReport, tested: _Tested) -> None:
@@ -152,9 +155,7 @@ def _draw_errors(report: EvaluationReport, tested: _Tested) -> None:
 def _trial(ws: Workspace, images: tuple[pd.DataFrame, HeldOut], pixels: Pixels, resamples: int, seed: int) -> Trial:
     """The candidate, and the same network without what was done against a bias."""
     rng, (train, split) = np.random.default_rng([seed, _MITIGATION]), images
-    before, after = (
-        partial(_probabilities, folder, split=split) for folder in (ws.candidate / UNMITIGATED, ws.candidate)
-    )
+    before, after = (partial(_predicted, folder, split=split) for folder in (ws.candidate / UNMITIGATED, ws.candidate))
     return Trial(before, after, train, split.rows, pixels, split.targets, resamples, rng)
 
 
@@ -167,13 +168,20 @@ def _pixels(prepared: Pixels, split: HeldOut) -> Pixels:
     return np.asarray(prepared[rows])
 
 
-def _probabilities(model: Path, pixels: Pixels, split: HeldOut) -> Floats:
-    """Rows add up to exactly 1 in double precision."""
-    classes = len(split.classes)
-    if not len(pixels):
-        return np.empty((0, classes))
-    raw = predict_folder(model, pixels).astype(np.float64)
-    if raw.shape != (len(pixels), classes) or not np.isfinite(raw).all():
+def _probabilities(ws: Workspace, model: Path, pixels: Pixels, split: HeldOut) -> Floats:
+    """Of the test images as they are."""
+    return _whole(model, predict_folder(model, pixels, split.rows["sha256"].tolist(), ws.cache), split)
+
+
+def _predicted(model: Path, pixels: Pixels, split: HeldOut) -> Floats:
+    net, record = load_model(model)
+    return _whole(model, predict(net, backbone_ref(record["backbone"]), pixels), split)
+
+
+def _whole(model: Path, found: NDArray[np.floating], split: HeldOut) -> Floats:
+    """The probabilities in double precision, where rows add up to exactly 1."""
+    classes, raw = len(split.classes), found.astype(np.float64)
+    if raw.shape[1:] != (classes,) or not np.isfinite(raw).all():
         raise BrokenArtifact(f"{model} gives no probabilities for {classes} classes; run `graft run --force train`")
     total: Floats = raw / raw.sum(axis=1, keepdims=True)
     return total

@@ -91,7 +91,7 @@ def accuracy_marks(sources: Sources) -> list[Mark]:
         evaluation = sources.evaluation
         marks += [
             mark("This model", evaluation["candidate"]["accuracy"], tone="accent", note="test split"),
-            mark("Same network from scratch", evaluation["scratch"]["accuracy"], note="test split"),
+            *_scratch_mark(evaluation),
             mark("Always the most frequent class", evaluation["majority"], note="test split"),
         ]
         if trivial := evaluation.get("trivial"):  # since results version 3 of evaluate
@@ -103,6 +103,11 @@ def accuracy_marks(sources: Sources) -> list[Mark]:
         marks += [mark(f"Probe on {c['backbone']['name']}, frozen", c["accuracy"], note=note) for c in best]
         marks += [mark(_control(c["name"]), c, note=note) for c in sources.selection["controls"]]
     return marks
+
+
+def _scratch_mark(evaluation: Report) -> list[Mark]:
+    scratch = evaluation["scratch"]  # null where no control was trained
+    return [mark("Same network from scratch", scratch["accuracy"], note="test split")] if scratch else []
 
 
 def other_scores(evaluation: Report) -> list[tuple[str, str, tuple[Mark, ...]]]:
@@ -129,9 +134,13 @@ def other_scores(evaluation: Report) -> list[tuple[str, str, tuple[Mark, ...]]]:
 
 
 def _pair(evaluation: Report, key: str, unit: str) -> tuple[Mark, ...]:
-    ours, scratch = evaluation["candidate"][key], evaluation["scratch"][key]
-    axis = axis_for([ours, scratch], unit) if key in ("calibration_error", "log_loss") else Axis(0.0, 1.0, unit)
-    return (mark("This model", ours, axis, tone="accent"), mark("From scratch", scratch, axis))
+    told = [("This model", evaluation["candidate"][key], "accent")]
+    if evaluation["scratch"]:  # null where no control was trained
+        told.append(("From scratch", evaluation["scratch"][key], "plain"))
+    axis = Axis(0.0, 1.0, unit)
+    if key in ("calibration_error", "log_loss"):
+        axis = axis_for([statistic for _, statistic, _ in told], unit)
+    return tuple(mark(name, statistic, axis, tone=tone) for name, statistic, tone in told)
 
 
 def _control(name: str) -> str:

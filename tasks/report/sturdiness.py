@@ -26,14 +26,13 @@ def sturdiness(evaluation: Report) -> list[Panel]:
 
 
 def _panel(one: Report) -> Panel:
-    series = {
-        "this model": (one["candidate_clean"], *one["candidate"]),
-        "from scratch": (one["scratch_clean"], *one["scratch"]),
-    }
+    series = {"this model": (one["candidate_clean"], *one["candidate"])}
+    if one["scratch"]:  # empty where no control was trained
+        series["from scratch"] = (one["scratch_clean"], *one["scratch"])
     across = Axis(0.0, float(len(one["candidate"])), "count")
     lines = tuple(
         Line(name, tone, _points(across, [rate["value"] for rate in rates]))
-        for tone, (name, rates) in zip(("accent", "second"), series.items(), strict=True)
+        for tone, (name, rates) in zip(("accent", "second"), series.items(), strict=False)
     )
     told = "; ".join(f"{name} {', '.join(percent(rate['value']) for rate in rates)}" for name, rates in series.items())
     return Panel(

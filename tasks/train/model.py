@@ -12,13 +12,14 @@ from tasks.backbone.heads import HeadKind
 from tasks.backbone.network import FEATURE_STAGES, Backbone, TransferNet, quicken_batch_norm, set_stochastic_depth
 from tasks.backbone.weights import backbone_ref, build_network, load_state
 from tasks.contracts.errors import BrokenArtifact
-from tasks.contracts.files import replacing, write_record
+from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.model_records import ModelRecord
 from tasks.contracts.progress import say
 from tasks.contracts.records import read_json
 
 WEIGHTS = "weights.safetensors"
 RECORD = "model.json"
+NOT_TRAINED = "not_trained.txt"  # in place of both, where no model was wanted
 UNMITIGATED = "unmitigated"  # beside a candidate that something was done for against a bias: the model without it
 
 
@@ -40,6 +41,18 @@ def save_model(folder: Path, net: TransferNet, record: ModelRecord) -> None:
         part.mkdir()
         save_file(state, part / WEIGHTS)
         write_record(part / RECORD, record)
+
+
+def say_absent(folder: Path) -> None:
+    """Leave a folder that says that no model was wanted there."""
+    with replacing(folder) as part:
+        part.mkdir()
+        write_text(part / NOT_TRAINED, "no control was trained: train.control is false in params.yaml\n")
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a model was wanted in `folder`; one that is missing or broken is found out when it is loaded."""
+    return not (folder / NOT_TRAINED).is_file()
 
 
 def load_net(weights: Path, model: dict[str, Any]) -> TransferNet:

@@ -1,6 +1,6 @@
 """What a trained network gives of prepared pixels: logits and features, or class probabilities."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.backbone.features import best_device
+from tasks.backbone.features import best_device, cached_features
 from tasks.backbone.network import TransferNet, memory_format, to_input
 from tasks.backbone.rows import PixelSource
 from tasks.backbone.threads import fitting_threads
@@ -21,13 +21,14 @@ from tasks.train.model import load_model
 BATCH = 64
 
 
-def predict_folder(folder: Path, pixels: Pixels) -> NDArray[np.float32]:
+def predict_folder(folder: Path, pixels: PixelSource, sha256s: Sequence[str], cache: Path) -> NDArray[np.float32]:
     """Probabilities (n, classes) of prepared `pixels` (n, side, side, 3) by the model in `folder`.
 
     Raises BrokenArtifact where the model is missing or broken.
     """
     net, record = load_model(folder)
-    return predict(net, backbone_ref(record["backbone"]), pixels)
+    found = cached_outputs(net, backbone_ref(record["backbone"]), pixels, sha256s, cache)
+    return torch.softmax(torch.from_numpy(found.logits), dim=1).numpy()
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ def outputs(net: TransferNet, backbone: BackboneRef, pixels: PixelSource) -> Out
     for batch, logits, features in _passed(net, backbone, pixels):
         found.logits[batch], found.features[batch] = logits, features
     return found
+
+
+@torch.inference_mode()
+def cached_outputs(
+    net: TransferNet, backbone: BackboneRef, pixels: PixelSource, sha256s: Sequence[str], cache: Path
+) -> Outputs:
+    """As `outputs`; features that these weights gave of an image with this hash before are read, not computed."""
+    features = cached_features(net.backbone, backbone, pixels, sha256s, cache, is_precise=True)
+    return Outputs(net.to("cpu").eval().head(torch.from_numpy(features)).numpy(), features)
 
 
 def predict(net: TransferNet, backbone: BackboneRef, pixels: Pixels) -> NDArray[np.float32]:

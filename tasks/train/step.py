@@ -12,7 +12,7 @@ from tasks.contracts.progress import say
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 from tasks.train.launch import answer, run_joined
-from tasks.train.model import RECORD, UNMITIGATED, count_parameters, save_model
+from tasks.train.model import RECORD, UNMITIGATED, count_parameters, is_trained, save_model, say_absent
 from tasks.train.opening import open_task, without_mitigation
 from tasks.train.ranks import current, joined
 from tasks.train.settings import strategies_of
@@ -24,15 +24,16 @@ VERSION = RESULTS
 
 @dataclass(frozen=True)
 class Trained:
-    """How the candidate and its control did on val."""
+    """How the candidate and its control, if there is one, did on val."""
 
     candidate: Attempt
-    scratch: Attempt
+    scratch: Attempt | None
 
 
 def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
     """Write `models/candidate` and `models/scratch`. A run that was killed goes on where it was.
 
+    Where no control is wanted, `models/scratch` holds a line that says so.
     Where something is done against a bias, the candidate's folder also holds the model that is trained without it.
     Raises GateRefused, BadUsage (frozen stages, a column), BadData (an empty split, a loss that is no number),
     BadEnvironment (device, memory) and BrokenArtifact (weights).
@@ -42,9 +43,10 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
         run_joined("tasks.train.step", (ws.root, params.model_dump_json(), seed), params.processes)
         return _read_back(ws)
     task, classes = open_task(ws, params, seed)
-    scratch = Scratch()
-    wanted = strategies_of(params)
-    found = {strategy.name: transfer(task, strategy) for strategy in dict.fromkeys((*wanted, scratch))}
+    wanted, scratch = strategies_of(params), Scratch()
+    asked = (*wanted, scratch) if params.control else wanted
+    found = {strategy.name: transfer(task, strategy) for strategy in dict.fromkeys(asked)}
+    control = found.get(scratch.name)
     attempts = tuple(found[strategy.name].on_val for strategy in wanted)
     best = max(attempts, key=rank)
     if len(attempts) > 1:
@@ -54,12 +56,15 @@ def run(ws: Workspace, params: TrainParams, seed: int) -> Trained:
     plain = without_mitigation(ws, task)
     before = transfer(plain, next(one for one in wanted if one.name == best.strategy)) if plain else None
     if current().is_first:
-        for folder, name in ((ws.candidate, best.strategy), (ws.scratch, scratch.name)):
-            _save(folder, task, found[name], (classes, compared if folder == ws.candidate else ()))
+        _save(ws.candidate, task, found[best.strategy], (classes, compared))
+        if control:
+            _save(ws.scratch, task, control, (classes, ()))
+        else:
+            say_absent(ws.scratch)
         if before:
             _save(ws.candidate / UNMITIGATED, task, before, (classes, ()))
         shutil.rmtree(ws.checkpoints, ignore_errors=True)
-    return Trained(best, found[scratch.name].on_val)
+    return Trained(best, control.on_val if control else None)
 
 
 def _save(folder: Path, task: Task, found: Transferred, said: tuple[tuple[str, ...], tuple[Attempt, ...]]) -> None:
@@ -87,12 +92,13 @@ def _save(folder: Path, task: Task, found: Transferred, said: tuple[tuple[str, .
 
 def _read_back(ws: Workspace) -> Trained:
     """What the processes wrote."""
-    attempts = []
-    for folder in (ws.candidate, ws.scratch):
-        model = read_json(folder / RECORD)
-        kept = model["history"][model["best_epoch"] - 1]
-        attempts.append(Attempt(model["strategy"], kept["val_accuracy"], kept["val_loss"]))
-    return Trained(*attempts)
+    return Trained(_attempt(ws.candidate), _attempt(ws.scratch) if is_trained(ws.scratch) else None)
+
+
+def _attempt(folder: Path) -> Attempt:
+    model = read_json(folder / RECORD)
+    kept = model["history"][model["best_epoch"] - 1]
+    return Attempt(model["strategy"], kept["val_accuracy"], kept["val_loss"])
 
 
 def _main() -> None:

@@ -1,8 +1,11 @@
 """What is lost on corrupted images, with models whose answers are known."""
 
-import numpy as np
-import pytest
+import hashlib
+from collections.abc import Sequence
 
+import numpy as np
+
+from tasks.backbone.rows import PixelSource
 from tasks.contracts.records import to_json
 from tasks.evaluate import robustness as module
 from tasks.evaluate.corruptions import KINDS, SEVERITIES
@@ -12,24 +15,24 @@ from tests.conftest import CLASSES, draw
 N = 36
 TARGETS = np.arange(N) % 3
 PIXELS = np.stack([draw(CLASSES[k], np.random.default_rng(i)) for i, k in enumerate(TARGETS)])
-KEYS = np.arange(N)
+SHA256S = tuple(hashlib.sha256(bytes([i])).hexdigest() for i in range(N))
 KNOWN = {picture.tobytes(): target for picture, target in zip(PIXELS, TARGETS, strict=True)}
 
 
-def blind(pixels: np.ndarray) -> np.ndarray:
+def blind(pixels: PixelSource, _keys: Sequence[str] = ()) -> np.ndarray:
     """Names the first class, whatever it sees: right for a third of the images, corrupted or not."""
     return np.tile([1.0, 0.0, 0.0], (len(pixels), 1))
 
 
-def brittle(pixels: np.ndarray) -> np.ndarray:
+def brittle(pixels: PixelSource, _keys: Sequence[str] = ()) -> np.ndarray:
     """Knows every clean image by heart, and is wrong where a single byte has changed."""
-    called = [KNOWN.get(picture.tobytes(), -1) for picture in pixels]
+    called = [KNOWN.get(picture.tobytes(), -1) for picture in pixels[:]]
     return np.stack([np.eye(4)[k] for k in called])  # -1: a fourth class, which no image has
 
 
 def looked_at(candidate, scratch, each=12):
     clean = tuple(model(PIXELS).argmax(axis=1) == TARGETS for model in (candidate, scratch))
-    subject = Subject(candidate, scratch, clean, PIXELS, TARGETS, KEYS)
+    subject = Subject((candidate, scratch), clean, PIXELS, TARGETS, SHA256S)
     return robustness(subject, each, (0, 5), 300)
 
 
@@ -58,9 +61,9 @@ def test_every_corruption_has_its_own_images_at_all_severities_beside_their_clea
     assert {rate.n for one in found.corruptions for rate in (*one.candidate, *one.scratch)} == {6}
     for one in found.corruptions:
         assert {rate.value for rate in one.candidate} == {one.candidate_clean.value}
-    # 12 samples of 6 go through the order of 36 twice
-    assert found.candidate_loss.n == N
-    assert sum(one.candidate_clean.value * 6 for one in found.corruptions) == pytest.approx(2 * N / 3)
+    samples = module._samples(SHA256S, 6, (0, 5))
+    assert [one.candidate_clean.value for one in found.corruptions] == [(TARGETS[own] == 0).mean() for own in samples]
+    assert found.candidate_loss.n == len(np.unique(samples)) > 5 * 6
 
 
 def test_more_images_than_there_are_means_all_and_equal_seeds_give_equal_bytes():
@@ -78,9 +81,37 @@ def test_how_many_images_go_at_a_time_changes_nothing(monkeypatch):
 
 
 def test_a_model_that_is_never_right_has_no_loss():
-    def wrong(pixels):
+    def wrong(pixels, _keys=()):
         return np.eye(4)[np.full(len(pixels), 3)]
 
     found, _, findings = looked_at(wrong, blind)
     assert {one.status for one in (found.candidate_loss, found.loss_difference)} == {"not_measurable"}
     assert findings == []
+
+
+def test_without_a_control_its_numbers_are_skipped():
+    clean = (blind(PIXELS).argmax(axis=1) == TARGETS,)
+    found, _, findings = robustness(Subject((blind,), clean, PIXELS, TARGETS, SHA256S), 12, (0, 5), 300)
+    assert found.candidate_loss.status == "measured"
+    theirs = [found.scratch_loss, found.loss_difference]
+    theirs += [one for each in found.corruptions for one in (each.scratch_clean, each.scratch_loss)]
+    assert {(one.value, one.status) for one in theirs} == {(None, "skipped")}
+    assert all(each.scratch == () for each in found.corruptions)
+    assert findings == []
+
+
+def test_most_corrupted_images_stay_as_images_are_added():
+    def told(count):
+        seen = set()
+
+        def remember(pixels, keys):
+            seen.update(keys)
+            return blind(pixels)
+
+        subject = Subject((remember,), (np.ones(count, bool),), PIXELS[:count], TARGETS[:count], SHA256S[:count])
+        robustness(subject, 2, (0, 5), 100)
+        return seen
+
+    before, after = told(N - 2), told(N)
+    assert len(before) == len(after) == 2 * len(KINDS) * len(SEVERITIES)
+    assert len(before & after) > len(before) / 2
