@@ -15,7 +15,7 @@ from tasks.backbone.weights import build_network
 from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.prepared import Pixels
 
-_PICTURES = 128
+_PICTURES = 64
 _COMMON = 0.7  # of a picture's light and dark is in all three colours
 _MEANS, _DEVIATIONS = (60.0, 200.0), (15.0, 60.0)  # levels, as photographs have them
 
@@ -31,7 +31,7 @@ def random_control(ref: BackboneRef, seed: int) -> tuple[Backbone, BackboneRef]:
 def clouds(count: int, side_px: int) -> Pixels:
     """Pictures (count, side_px, side_px, 3), always the same: noise whose amplitude falls as 1/frequency.
 
-    So it does in natural images (Field, 1987, "Relations between the statistics of natural images...").
+    So it does in natural images (Field, 1987, J. Opt. Soc. Am. A 4, 2379).
     """
     rng = np.random.default_rng(0)
     frequency = np.fft.fftfreq(side_px)

@@ -1,4 +1,4 @@
-"""A new bundle against the champion, on the promotion split, all from the image files themselves."""
+"""A new bundle against the champion, on the promotion split."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tasks.backbone.features import Rows
 from tasks.contracts.files import read_table
 from tasks.contracts.params import RegisterParams
+from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
-from tasks.predict.predict import predict_samples
+from tasks.predict.predict import predict_prepared, predict_samples
 from tasks.register.bundle import load_bundle
 from tasks.register.decision import Decision
 from tasks.register.gates import Answers, calibrated, groups, light, nobody_worse_off, quick
@@ -38,11 +40,12 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
 
     Of images that belong together (copies, one patient) the first stands for all: they are no independent evidence.
     """
-    rows = usable(read_table(ws.checked), "promotion").drop_duplicates("component")
+    checked, prepared = open_checked(ws)
+    rows = usable(checked, "promotion").drop_duplicates("component")
     if rows.empty:
         return Decision(False, "the promotion split is empty, so nothing can be compared")
-    ours, theirs = (_answers(bundle, ws.raw, rows) for bundle in (ws.bundle, champion.bundle))
-    first = theirs if anchor == champion else _answers(anchor.bundle, ws.raw, rows)
+    ours, theirs = (_answers(bundle, ws, rows, prepared) for bundle in (ws.bundle, champion.bundle))
+    first = theirs if anchor == champion else _answers(anchor.bundle, ws, rows, prepared)
     paired = Paired(
         candidate=ours.right,
         champion=theirs.right,
@@ -60,8 +63,14 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
     return decide(paired, Rule(params.margin, params.level, offer.look), gates)
 
 
-def _answers(bundle: Path, raw: Path, rows: pd.DataFrame) -> Answers:
-    found = predict_samples(load_bundle(bundle), raw, rows)
+def _answers(folder: Path, ws: Workspace, rows: pd.DataFrame, prepared: Pixels) -> Answers:
+    """From the prepared pixels where the bundle takes them of that side, else from the files."""
+    bundle = load_bundle(folder)
+    if int(bundle.record["preprocessing"]["prepared_px"]) == prepared.shape[1]:
+        pixels = Rows(prepared, rows["pixels"].to_numpy(np.int64))
+        found = predict_prepared(bundle, pixels, rows["sha256"].tolist(), ws.cache)
+    else:
+        found = predict_samples(bundle, ws.raw, rows)
     right = np.array([one.label == label for one, label in zip(found, rows["label"], strict=True)])
     return Answers(right, np.array([one.probability or 0.0 for one in found]))
 

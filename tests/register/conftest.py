@@ -21,7 +21,9 @@ from tasks.backbone.weights import open_entry
 from tasks.calibrate.calibration import Calibration, save_calibration
 from tasks.calibrate.unlike import familiar
 from tasks.contracts.files import write_table, write_text
+from tasks.contracts.images import decode
 from tasks.contracts.model_records import CalibrationRecord, ModelRecord
+from tasks.contracts.record_files import checksum_of
 from tasks.contracts.records import SPLITS, Statistic
 from tasks.contracts.workspace import Workspace
 from tasks.register.history import Version
@@ -116,6 +118,7 @@ def finding(check: str) -> dict[str, object]:
 
 def checked_table(ws: Workspace) -> pd.DataFrame:
     files = sorted(path for path in ws.raw.rglob("*.png"))
+    pixels = [decode(path.read_bytes(), SIDE_PX, max_megapixels=1).pixels for path in files]
     return pd.DataFrame(
         {
             "path": [path.relative_to(ws.raw).as_posix() for path in files],
@@ -127,6 +130,8 @@ def checked_table(ws: Workspace) -> pd.DataFrame:
             "sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
             "label": [path.parent.name for path in files],
             "split": [SPLITS[i % 4] for i in range(len(files))],
+            "prepared_px": SIDE_PX,
+            "pixels_crc32": [checksum_of(one) for one in pixels],
             "verdict": "keep",
             "component": range(len(files)),
             "reasons": [[] for _ in files],
