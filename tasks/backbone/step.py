@@ -27,7 +27,7 @@ from tasks.contracts.workspace import Workspace
 from tasks.evaluate.comparison import accuracy_difference
 from tasks.evaluate.metrics import wilson
 
-VERSION = 3
+VERSION = 4
 PROBE_IMAGES = 2000  # tell two backbones apart to about two points; more cost more and change no choice
 _LEAST_OF_CLASS = 10
 _RESAMPLES = 2000
