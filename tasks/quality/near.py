@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tasks.quality.overlaid import Key, Overlaid
 from tasks.quality.overlay import DETAILED, compare, detailed
 from tasks.quality.views import BITS, SIDE_PX, Codes, Floats, hashes, views
 
@@ -45,17 +46,19 @@ class Thumbnails(Protocol):
     def __getitem__(self, rows: Rows | slice) -> NDArray[np.uint8]: ...
 
 
-def find_near(thumbnails: Thumbnails) -> pd.DataFrame:
+def find_near(thumbnails: Thumbnails, overlaid: Overlaid | None = None) -> pd.DataFrame:
     """Pairs of near-duplicates: positions `a` < `b`, `kind` and `similarity` (of the pixels, 0 to 1), sorted.
 
+    `overlaid` knows verdicts on pairs of these pictures, and learns those that are new.
     `kind` is `near`, `cropped`, `mirrored` or `rotated`. Where more than a small part of the set resembles one picture
     only those are listed that are in place and almost equal.
     """
     looks = _looks(thumbnails)
     if len(looks.rows) < 2:
         return _table([])
-    pairs = list(_believed(thumbnails, looks, candidates(looks.codes)))
-    pairs += _believed(thumbnails, looks, _siblings(looks, pairs))
+    overlaid = overlaid or Overlaid()
+    pairs = list(_believed(thumbnails, looks, candidates(looks.codes), overlaid))
+    pairs += _believed(thumbnails, looks, _siblings(looks, pairs), overlaid)
     return _table(_without_likenesses(len(thumbnails), pairs))
 
 
@@ -70,7 +73,7 @@ def near_others(thumbnails: Thumbnails, count: int) -> Rows:
         return np.empty(0, np.int64)
     index, asking = index_of(np.ascontiguousarray(looks.codes[0, border:])), looks.codes[:, :border]
     found = pd.concat([_of_block(index, asking, start, border) for start in range(0, border, _QUERIES)])
-    return np.unique([pair[0] for pair in _believed(thumbnails, looks, _once(found))]).astype(np.int64)
+    return np.unique([pair[0] for pair in _believed(thumbnails, looks, _once(found), Overlaid())]).astype(np.int64)
 
 
 def _without_likenesses(count: int, pairs: list[Pair]) -> list[Pair]:
@@ -200,7 +203,7 @@ def _components(count: int, pairs: list[Pair]) -> Rows:
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
-def _believed(thumbnails: Thumbnails, looks: _Looks, found: pd.DataFrame) -> Iterator[Pair]:
+def _believed(thumbnails: Thumbnails, looks: _Looks, found: pd.DataFrame, overlaid: Overlaid) -> Iterator[Pair]:
     """Those of the pairs `found` that are copies."""
     detail = np.minimum(looks.detail[found["a"]], looks.detail[found["b"]])
     plain = detail < DETAILED  # of these only what is in place and almost equal can be a copy
@@ -209,9 +212,13 @@ def _believed(thumbnails: Thumbnails, looks: _Looks, found: pd.DataFrame) -> Ite
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for start in range(0, len(found), _BLOCK):
             block = found.iloc[start : start + _BLOCK]
-            first, second = (_grey(thumbnails[looks.rows[block[end].to_numpy()]]) for end in ("a", "b"))
-            seen = [every[number] for number in block["view"]]
-            kinds = pool.map(compare, first, second, seen, detail[start : start + _BLOCK])
-            for low, high, kind in zip(looks.rows[block["low"]], looks.rows[block["high"]], kinds, strict=True):
-                if kind is not None:
-                    yield int(low), int(high), *kind
+            ends = [looks.rows[block[end].to_numpy()] for end in ("a", "b")]
+            keys: list[Key] = list(zip(*(end.tolist() for end in ends), block["view"].tolist(), strict=True))
+            if new := overlaid.unknown(keys):
+                first, second = (_grey(thumbnails[end[new]]) for end in ends)
+                seen = [every[keys[i][2]] for i in new]
+                verdicts = pool.map(compare, first, second, seen, detail[start : start + _BLOCK][new])
+                overlaid.tell((keys[i] for i in new), verdicts)
+            for low, high, key in zip(looks.rows[block["low"]], looks.rows[block["high"]], keys, strict=True):
+                if verdict := overlaid[key]:
+                    yield int(low), int(high), *verdict

@@ -1,6 +1,7 @@
 """The quality stage: every file read once, measured, judged, compared and given its split. Nothing is deleted."""
 
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 
@@ -22,6 +23,7 @@ from tasks.quality.findings import Checks, find, split_sizes
 from tasks.quality.integrity import own_rules
 from tasks.quality.memory import read_splits, write_splits
 from tasks.quality.near import find_near
+from tasks.quality.overlaid import CODE, Overlaid
 from tasks.quality.reading import Caps
 from tasks.quality.scan import prepared_side, scan
 from tasks.quality.verdicts import judge
@@ -41,7 +43,7 @@ def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:
     remembered = read_splits(ws.splits, params.splits)
     store, scanned = _scanned(ws, manifest, params)
     decided = apply_decisions(scanned, decisions)
-    compared, pairs, links = _compared(decided.table, store, params)
+    compared, pairs, links = _compared(decided.table, store, ws.cache, params)
     in_splits = _in_splits(compared, links, remembered, params)
     from tasks.quality.label_check import check_labels, write_labels  # brings torch, which the scan does not need
 
@@ -73,14 +75,16 @@ def _scanned(ws: Workspace, manifest: pd.DataFrame, params: QualityParams) -> tu
 
 
 def _compared(
-    decided: pd.DataFrame, store: Store, params: QualityParams
+    decided: pd.DataFrame, store: Store, cache: Path, params: QualityParams
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The judged table, the pairs of duplicates, and the links between near-duplicates that stay."""
     exact = exact_duplicates(decided)
     judged = judge(_with_reasons(decided, exact.reasons), params)
     kept = _kept(judged)
+    overlaid = Overlaid(kept["sha256"].tolist(), cache / f"overlaid-{CODE}-{store.folder.name}.parquet")
     with doing(f"comparing {len(kept):,} images"):
-        near = near_duplicates(kept, find_near(store.thumbnails(kept["sha256"])))
+        near = near_duplicates(kept, find_near(store.thumbnails(kept["sha256"]), overlaid))
+    overlaid.keep()
     pairs = pd.concat([exact.pairs, near.pairs], ignore_index=True)
     return (
         judge(_with_reasons(judged, near.reasons), params),

@@ -10,7 +10,10 @@ from benchmarks.copies import CHANGES
 from benchmarks.scenes import scene
 from tasks.contracts.images import THUMBNAIL_PX, decode
 from tasks.ingest.demo import make_demo
+from tasks.quality import near
 from tasks.quality.near import find_near, index_of
+from tasks.quality.overlaid import Overlaid
+from tasks.quality.overlay import compare
 from tasks.quality.views import SIDE_PX
 from tests.conftest import CLASSES, draw
 
@@ -91,6 +94,32 @@ def test_the_order_of_the_pictures_changes_nothing():
     order = rng.permutation(24)
     again = {tuple(sorted((order[a], order[b]))) for a, b in pairs(find_near(thumbnails[order]))}
     assert again == set(pairs(find_near(thumbnails)))
+
+
+def test_a_pair_is_laid_over_once_whatever_comes_and_goes(tmp_path, monkeypatch):
+    rng, path, compared = np.random.default_rng(5), tmp_path / "overlaid.parquet", []
+    pictures = [scene(number, 8) for number in range(12)]
+    pictures += [CHANGES["cropped"](picture, rng) for picture in pictures]
+    thumbnails, names = np.stack([thumbnail(picture) for picture in pictures]), np.array([f"{i:02}" for i in range(24)])
+
+    def looked_at(chosen):
+        overlaid = Overlaid(names[chosen].tolist(), path)
+        found = find_near(thumbnails[chosen], overlaid)
+        overlaid.keep()
+        return found
+
+    monkeypatch.setattr(near, "compare", lambda *args: compared.append(args) or compare(*args))
+    most, every = np.arange(23), rng.permutation(24)
+    assert pairs(looked_at(most)) == pairs(find_near(thumbnails[most]))
+    expected = set(pairs(find_near(thumbnails[every])))
+    compared.clear()
+    assert set(pairs(looked_at(every))) == expected
+    assert 0 < len(compared) < 24  # with the new picture alone
+    compared.clear()
+    assert set(pairs(looked_at(every))) == expected
+    assert not compared
+    path.write_bytes(b"broken")
+    assert set(pairs(looked_at(every))) == expected
 
 
 def test_searching_in_cells_finds_what_comparing_all_finds(monkeypatch):
