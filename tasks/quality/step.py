@@ -28,7 +28,7 @@ from tasks.quality.reading import Caps
 from tasks.quality.scan import prepared_side, scan
 from tasks.quality.verdicts import judge
 
-VERSION = 5
+VERSION = 6
 
 
 def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:

@@ -3,12 +3,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.covariance import ledoit_wolf
 
 from tasks.backbone.catalog import embedded_entries
 from tasks.backbone.features import cached_features
 from tasks.backbone.weights import open_entry
 from tasks.quality import label_noise
-from tasks.quality.committee import REPEATS, discriminant, elect
+from tasks.quality.committee import REPEATS, discriminant, elect, shrunk_covariance
 from tasks.quality.label_errors import LEAST_IMAGES, embed, find_label_errors, suspects_table
 from tasks.quality.label_noise import doubts
 from tasks.quality.planted_errors import plantings
@@ -293,3 +294,14 @@ def test_features_are_computed_once_and_shared_with_the_choice_of_a_backbone(tmp
     assert np.array_equal(embed(pixels, hashes, tmp_path), first)
     assert sorted(tmp_path.rglob("*.safetensors")) == written
     assert len(written) == 1
+
+
+@given(st.integers(2, 60), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_the_covariance_is_that_of_ledoit_and_wolf(n, d, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, d)) @ rng.normal(size=(d, d))
+    assert np.allclose(shrunk_covariance(rows), ledoit_wolf(rows, assume_centered=True)[0], rtol=1e-9, atol=1e-12)
+
+
+def test_the_covariance_of_nothing_is_nothing():
+    assert not shrunk_covariance(np.zeros((5, 3))).any()
