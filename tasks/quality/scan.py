@@ -77,7 +77,7 @@ def scan(root: Path, manifest: pd.DataFrame, caps: Caps, store: Store, index: Pa
     """
     readable = np.array([all(reason == "no_label" for reason in ids) for ids in manifest["reasons"]], dtype=bool)
     stamped = stamps(root, manifest[readable])
-    known = Known.read(index, caps.max_megapixels, caps.max_megabytes)
+    known = Known.read(index, root, caps.max_megapixels, caps.max_megabytes)
     found = known.rows_of(stamped, store)
     unknown = manifest[readable][found["path"].isna().to_numpy()]
     new = _tabled(_read_all(root, unknown, caps, store, known)).set_axis(unknown.index)

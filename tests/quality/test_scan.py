@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -217,3 +218,57 @@ def test_every_thread_gives_the_same(tmp_path, format_):
         tmp_path, manifest(*names[::-1]), CAPS, Store(tmp_path / ".other", 16), tmp_path / ".other" / "index.parquet"
     )
     pd.testing.assert_frame_equal(table, one.table[::-1].reset_index(drop=True))
+
+
+def test_places_that_share_an_index_keep_what_they_know(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for root in (here, there):
+        root.mkdir()
+        for name, level in (("a.png", 10), ("b.png", 200)):
+            save(root / name, level)
+    first = scan_into(tmp_path, here)
+    assert scan_into(tmp_path, there).read == 2
+    again = scan_into(tmp_path, here)
+    assert (first.read, again.read, scan_into(tmp_path, there).read) == (2, 0, 0)
+    pd.testing.assert_frame_equal(again.table, first.table)
+    shutil.rmtree(there)
+    scan_into(tmp_path, here)
+    assert len(pd.read_parquet(tmp_path / ".cache" / "index.parquet")) == 2  # what went takes its rows with it
+
+
+def test_a_read_only_link_is_known_wherever_it_lies_until_its_bytes_change(tmp_path):
+    kept, own = tmp_path / "kept.png", tmp_path / "own"
+    save(kept, 10)
+    kept.chmod(0o444)
+    own.mkdir()
+    save(own / "a.png", 10)
+    links = [tmp_path / name for name in ("first", "second", "third")]
+    read = []
+    for root in links:
+        root.mkdir()
+        os.link(kept, root / "a.png")
+        read.append(scan_into(tmp_path, root, "a.png").read)
+        shutil.rmtree(root)
+        read.append(scan_into(tmp_path, own, "a.png").read)
+    assert read == [1, 1, 0, 0, 0, 0]
+    kept.chmod(0o644)
+    save(kept, 90)
+    kept.chmod(0o444)
+    links[0].mkdir()
+    os.link(kept, links[0] / "a.png")
+    found = scan_into(tmp_path, links[0], "a.png")
+    assert (found.read, found.table["sha256"].iloc[0]) == (1, hashlib.sha256(kept.read_bytes()).hexdigest())
+
+
+def test_an_index_of_an_earlier_graft_is_made_anew(tmp_path):
+    save(tmp_path / "a.png", 10)
+    index = tmp_path / ".cache" / "index.parquet"
+    scanned(tmp_path, "a.png")
+    pd.read_parquet(index).drop(columns="root").to_parquet(index)
+    assert [scanned(tmp_path, "a.png").read for _ in range(2)] == [1, 0]
+
+
+def scan_into(shared: Path, root: Path, *paths: str) -> Scan:
+    time.sleep(0.06)
+    store = Store(shared / ".cache", CAPS.side_px)
+    return scan(root, manifest(*(paths or ("a.png", "b.png"))), CAPS, store, shared / ".cache" / "index.parquet")
