@@ -7,6 +7,7 @@ so either may follow the other.
 import importlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,7 +82,7 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
     Raises BadData where an input changed while the stage ran.
     """
     with open_repository(ws) as repo:
-        stage = _load(repo, name)
+        stage = _load_to_look_once(repo, name)
         why = "--force" if force else why_stale(stage)
         if not why:
             return Outcome(name, "skipped", "nothing it depends on has changed")
@@ -93,7 +94,7 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
     say(f"-- {name}: {why}")
     run_step(ws, name)
     with open_repository(ws) as repo:
-        stage = _load(repo, name)
+        stage = _load_to_look_once(repo, name)
         stage.save_deps()
         after = _input_hashes(stage)
         if changed := sorted(path for path in after if after[path] != before[path]):
@@ -213,6 +214,25 @@ def last_outcomes(ws: Workspace) -> dict[str, dict[str, str]]:
 
 def _load(repo: Any, name: str) -> Any:
     return repo.stage.load_one(path="dvc.yaml", name=name)
+
+
+def _load_to_look_once(repo: Any, name: str) -> Any:
+    """A stage that looks at each of its dependencies once while it is open; DVC would go through them four times."""
+    stage = _load(repo, name)
+    for dep in stage.deps:
+        dep._build = _answered_once(dep._build)
+    return stage
+
+
+def _answered_once(ask: Callable[..., Any]) -> Callable[..., Any]:
+    found: list[Any] = []
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        if not found:
+            found.append(ask(*args, **kwargs))
+        return found[0]
+
+    return answer
 
 
 def _restore(repo: Any, stage: Any) -> bool:

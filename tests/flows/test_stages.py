@@ -1,12 +1,15 @@
 from pathlib import Path
 
+import dvc.output
 import pandas as pd
 import pytest
 
-from flows.stages import run_step
+from flows.stages import bring_up_to_date, run_step
+from flows.workspaces import init
 from tasks.contracts.errors import BadUsage, GraftError
 from tasks.contracts.files import write_table
 from tasks.contracts.workspace import Workspace
+from tests.conftest import write_images
 
 
 def made(folder: Path, evaluate: str) -> Workspace:
@@ -48,3 +51,15 @@ def test_names_that_are_there_are_not_refused(tmp_path: Path) -> None:
     with pytest.raises(GraftError) as refused:
         run_step(made(tmp_path, "{attributes: [site], reference_groups: {site: north}}"), "train")
     assert "no column" not in str(refused.value)
+
+
+def test_the_data_are_looked_at_once_before_a_stage_and_once_after(tmp_path: Path, monkeypatch) -> None:
+    ws, looks, build = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2)), [], dvc.output.build
+    monkeypatch.setattr(dvc.output, "build", lambda *args, **kwargs: looks.append(args[1]) or build(*args, **kwargs))
+    assert bring_up_to_date(ws, "ingest").action == "ran"
+    assert looks.count(str(ws.raw)) == 2
+    write_images(ws.raw, 1, seed=9)
+    assert bring_up_to_date(ws, "ingest").action == "ran"
+    looks.clear()
+    assert bring_up_to_date(ws, "ingest").action == "skipped"
+    assert looks.count(str(ws.raw)) == 1
