@@ -122,6 +122,9 @@ def _operate(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     _json(add("doctor", help="is this machine fit for it, and is the workspace")).set_defaults(command=operating.doctor)
 
+    tell = add("notify", help="send a test message through the blocks of operate.notify")
+    _json(tell).set_defaults(command=operating.notify)
+
     deploy = add("deploy", help="make the server's deployments and schedules agree with params.yaml")
     deploy.add_argument("--dry-run", action="store_true", help="only show what would change")
     _json(deploy).set_defaults(command=operating.deploy)

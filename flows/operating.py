@@ -30,8 +30,8 @@ def up(arguments: Namespace) -> int:
     with server.alone(ws):
         state = server.start_server(ws, params)
         changed = _ask(ws, state.url, lambda client: _deploy(client, ws, params))
-        for name in _ask(ws, state.url, lambda client: _missing(client, params)):
-            say(f"operate.notify: the server has no block {name}; make it at {state.ui}/blocks, then `graft deploy`")
+        for line in _ask(ws, state.url, lambda client: _unfit(client, params)):
+            say(line)
         if not (state.worker and state.worker.alive):
             lost = "its worker ended before it began"
             _ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
@@ -68,14 +68,33 @@ def deploy(arguments: Namespace) -> int:
     ws = find_workspace(arguments.workspace)
     params = load_params(ws.params).operate
     url = _address(ws)
-    if missing := _ask(ws, url, lambda client: _missing(client, params)):
-        raise BadUsage(f"params.yaml: operate.notify: the server at {url} has no block {', '.join(missing)}")
+    if unfit := _ask(ws, url, lambda client: _unfit(client, params)):
+        raise BadUsage(f"params.yaml: {', '.join(unfit)}")
     with server.alone(ws):
         work = _differences if arguments.dry_run else _deploy
         lines = _ask(ws, url, lambda client: work(client, ws, params))
     if arguments.json:
         return dump({"changed": lines, "applied": not arguments.dry_run})
     return show("\n".join(lines or [f"{url} agrees with params.yaml"]))
+
+
+def notify(arguments: Namespace) -> int:
+    """A test message through each block of `operate.notify`; exit 4 where one was not taken."""
+    from tasks.contracts.params_file import load_params
+
+    ws = find_workspace(arguments.workspace)
+    params = load_params(ws.params).operate
+    if not params.notify:
+        raise BadUsage("params.yaml: operate.notify names no block; `operate.notify: [TYPE/NAME]` names one")
+    url = _address(ws)
+    if unfit := _ask(ws, url, lambda client: _unfit(client, params)):
+        raise BadUsage(f"params.yaml: {', '.join(unfit)}")
+    failed = _ask(ws, url, lambda client: _send_tests(client, list(params.notify), ws))
+    if arguments.json:
+        dump({name: {"sent": not why, "why": why} for name, why in failed.items()})
+    else:
+        show("\n".join(f"{name}: {f'not sent: {why}' if why else 'sent'}" for name, why in failed.items()))
+    return BadEnvironment.exit_code if any(failed.values()) else 0
 
 
 def status(arguments: Namespace) -> int:
@@ -152,10 +171,19 @@ async def _crash(client: "PrefectClient", ws: Workspace, why: str, *, began: boo
     return await crash_leftovers(client, ws, AT_WORK if began else SUBMITTED, why)
 
 
-async def _missing(client: "PrefectClient", params: "OperateParams") -> list[str]:
-    from flows.automations import missing_blocks
+async def _unfit(client: "PrefectClient", params: "OperateParams") -> list[str]:
+    from flows.telling import unfit_blocks
 
-    return await missing_blocks(client, params)
+    return await unfit_blocks(client, params)
+
+
+async def _send_tests(client: "PrefectClient", names: list[str], ws: Workspace) -> dict[str, str]:
+    from socket import gethostname
+
+    from flows.telling import send_test
+
+    subject, body = f"graft: a test from {ws.root.name}", f"graft notify on {gethostname()} sent this; nothing is wrong"
+    return {name: await send_test(client, name, subject, body) for name in names}
 
 
 async def _differences(client: "PrefectClient", ws: Workspace, params: "OperateParams") -> list[str]:

@@ -10,6 +10,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from flows.assets import show_assets
 from flows.stages import REPORTS, STAGES, Outcome
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
@@ -19,8 +20,9 @@ COLUMNS = ("severity", "check", "subject", "message")
 
 
 def show_stage(ws: Workspace, outcome: Outcome) -> None:
-    """Artifacts of a stage that was brought up to date."""
+    """Assets and artifacts of a stage that was brought up to date."""
     stage = outcome.stage
+    show_assets(ws, outcome)
     done = 100 * (STAGES.index(stage) + 1) / len(STAGES)
     create_progress_artifact(done, key="progress", description=f"{stage} {outcome.action}")
     create_markdown_artifact(f"**{stage}** {outcome.action}: {outcome.why}", key=f"{stage}-outcome")
