@@ -53,8 +53,9 @@ def show_assets(ws: Workspace, outcome: Outcome) -> None:
 
 def show_version(ws: Workspace, version: Version) -> None:
     """Tell the server of a registered version."""
-    note = {key: version.note[key] for key in ("bundle", "data", "test_accuracy") if key in version.note}
-    _tell(ws, VERSIONS, {"version": version.name, "champion": version.champion, "commit": version.commit, **note})
+    facts: dict[str, Any] = {"version": version.name, "champion": version.champion, "commit": version.commit}
+    noted = {key: version.note[key] for key in ("bundle", "data", "test_accuracy")}
+    _tell(ws, VERSIONS, facts | noted)
 
 
 def key_of(ws: Workspace, place: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import audits, commands, models, operating, predicting, retraining
+from flows import audits, commands, models, operating, predicting, retraining, worker
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
@@ -121,6 +121,11 @@ def _operate(add: Callable[..., argparse.ArgumentParser]) -> None:
     _json(add("down", help="stop them")).set_defaults(command=operating.down)
 
     _json(add("doctor", help="is this machine fit for it, and is the workspace")).set_defaults(command=operating.doctor)
+
+    work = add("worker", help="take the runs of a server that PREFECT_API_URL names, and work on this clone")
+    work.add_argument("pool", nargs="?", metavar="POOL", help="default: that of this workspace")
+    work.add_argument("--healthcheck", action="store_true", help="answer at port 8080, under /health, while it works")
+    work.set_defaults(command=worker.work)
 
     tell = add("notify", help="send a test message through the blocks of operate.notify")
     _json(tell).set_defaults(command=operating.notify)

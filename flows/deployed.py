@@ -18,6 +18,7 @@ from flows.holding import Held, only_run
 from flows.logs import masked
 from flows.runs import Recorder, heal, recorded
 from flows.stages import STAGES, track_raw
+from flows.worker import here
 from tasks.contracts.errors import BadUsage, GraftError
 from tasks.contracts.params_file import load_params, require_whole
 from tasks.contracts.progress import say
@@ -99,7 +100,7 @@ def _in_turn(workspace: Path, work: Callable[[Workspace, Recorder], Any]) -> Any
     from flows.workspaces import require_current
 
     try:
-        ws = find_workspace(workspace)
+        ws = find_workspace(here(workspace))
         params = load_params(ws.params)
         require_whole(ws.params)
         require_current(ws)

@@ -29,17 +29,17 @@ def up(arguments: Namespace) -> int:
     params = load_params(ws.params).operate
     with server.alone(ws):
         state = server.start_server(ws, params)
-        changed = _ask(ws, state.url, lambda client: _deploy(client, ws, params))
-        for line in _ask(ws, state.url, lambda client: _unfit(client, params)):
+        changed = ask(ws, state.url, lambda client: _deploy(client, ws, params))
+        for line in ask(ws, state.url, lambda client: _unfit(client, params)):
             say(line)
         if not (state.worker and state.worker.alive):
             lost = "its worker ended before it began"
-            _ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
+            ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
             say("starting a worker")
             state = server.start_worker(ws, params, state)
         from flows.deployments import worker_is_online
 
-        server.wait_for_worker(ws, state, lambda: _ask(ws, state.url, lambda client: worker_is_online(client, ws)))
+        server.wait_for_worker(ws, state, lambda: ask(ws, state.url, lambda client: worker_is_online(client, ws)))
     if arguments.json:
         return dump({"ui": state.ui, "api": state.url, "changed": changed})
     return show("\n".join([*changed, f"up: {state.ui}"]))
@@ -53,7 +53,7 @@ def down(arguments: Namespace) -> int:
     with server.alone(ws):
         state = server.stop_worker(ws)
         if state and server.answers(state.url):
-            _ask(ws, state.url, lambda client: _crash(client, ws, "graft down ended it"))
+            ask(ws, state.url, lambda client: _crash(client, ws, "graft down ended it"))
         stopped = [*(["worker"] if state else []), *server.stop(ws)]
     if arguments.json:
         return dump({"stopped": stopped})
@@ -67,12 +67,12 @@ def deploy(arguments: Namespace) -> int:
 
     ws = find_workspace(arguments.workspace)
     params = load_params(ws.params).operate
-    url = _address(ws)
-    if unfit := _ask(ws, url, lambda client: _unfit(client, params)):
+    url = address_of(ws)
+    if unfit := ask(ws, url, lambda client: _unfit(client, params)):
         raise BadUsage(f"params.yaml: {', '.join(unfit)}")
     with server.alone(ws):
         work = _differences if arguments.dry_run else _deploy
-        lines = _ask(ws, url, lambda client: work(client, ws, params))
+        lines = ask(ws, url, lambda client: work(client, ws, params))
     if arguments.json:
         return dump({"changed": lines, "applied": not arguments.dry_run})
     return show("\n".join(lines or [f"{url} agrees with params.yaml"]))
@@ -86,10 +86,10 @@ def notify(arguments: Namespace) -> int:
     params = load_params(ws.params).operate
     if not params.notify:
         raise BadUsage("params.yaml: operate.notify names no block; `operate.notify: [TYPE/NAME]` names one")
-    url = _address(ws)
-    if unfit := _ask(ws, url, lambda client: _unfit(client, params)):
+    url = address_of(ws)
+    if unfit := ask(ws, url, lambda client: _unfit(client, params)):
         raise BadUsage(f"params.yaml: {', '.join(unfit)}")
-    failed = _ask(ws, url, lambda client: _send_tests(client, list(params.notify), ws))
+    failed = ask(ws, url, lambda client: _send_tests(client, list(params.notify), ws))
     if arguments.json:
         dump({name: {"sent": not why, "why": why} for name, why in failed.items()})
     else:
@@ -143,7 +143,7 @@ def _running(ws: Workspace) -> dict[str, Any] | None:
     if up:
         from flows.deployments import deployed
 
-        deployments = _ask(ws, state.url, lambda client: deployed(client, ws))
+        deployments = ask(ws, state.url, lambda client: deployed(client, ws))
     worker = bool(state.worker and state.worker.alive)
     return {"ui": state.ui, "server": up, "worker": worker, "deployments": deployments}
 
@@ -192,7 +192,7 @@ async def _differences(client: "PrefectClient", ws: Workspace, params: "OperateP
     return [one.line for one in await differences(client, ws, params)]
 
 
-def _address(ws: Workspace) -> str:
+def address_of(ws: Workspace) -> str:
     """The API to talk to: the one that the environment names, or the workspace's own."""
     from flows import server
 
@@ -204,15 +204,20 @@ def _address(ws: Workspace) -> str:
     return url
 
 
-def _ask(ws: Workspace, url: str, work: "Callable[[PrefectClient], Awaitable[T]]") -> T:
+def ask(ws: Workspace, url: str, work: "Callable[[PrefectClient], Awaitable[T]]") -> T:
     """Do some work with a client of the API at `url`. Raises BadEnvironment with the server's words where it fails."""
     os.environ.setdefault("PREFECT_HOME", str(ws.private / "prefect"))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     import httpx
     from prefect.client.orchestration import PrefectClient
+    from prefect.settings import get_current_settings
+
+    api = get_current_settings().api
+    named = url == os.environ.get("PREFECT_API_URL")  # the key of that server is shown to no other
+    key, pair = (one.get_secret_value() if named and one else None for one in (api.key, api.auth_string))
 
     async def talk() -> T:
-        async with PrefectClient(url) as client:
+        async with PrefectClient(url, api_key=key, auth_string=pair) as client:
             return await work(client)
 
     try:

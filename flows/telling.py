@@ -41,7 +41,7 @@ async def send_test(client: PrefectClient, name: str, subject: str, body: str) -
     import prefect.blocks.notifications  # noqa: F401  (registers the types that ship with Prefect)
 
     try:
-        block = await Block.aload(name, client=client)
+        block: Any = await Block.aload(name, client=client)
     except (ValueError, KeyError, RuntimeError) as error:
         return f"the block cannot be used as it is ({type(error).__name__})"
     if not isinstance(block, NotificationBlock):
