@@ -21,6 +21,11 @@ RUNS = "prefect.flow-run.*"
 ENDS = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Crashed", "Cancelled"))
 TOLD = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Crashed"))
 MISSED_HEARTBEATS = 3
+WORDS = {
+    "crashed runs": "marks a run as Crashed that sends no heartbeat any more",
+    "data change": f"starts retrain on the event {CHANGED}",
+}
+TOLD_WORDS = "tells how a run ended that nobody waits for"
 SUBJECT = "graft: {{ flow.name }} of {{ deployment.name }} {{ flow_run.state.name }}"
 BODY = "{{ flow_run.state.message or flow_run.state.name }} ({{ flow_run.name }}, {{ flow_run|ui_url }})"
 
@@ -61,7 +66,10 @@ def _automation(ws: Workspace, name: str, trigger: EventTrigger, action: ActionT
     said = [trigger.model_dump(mode="json", exclude={"id"}) | sets, action.model_dump(mode="json")]
     mark = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
     return AutomationCore(
-        name=f"{slug(ws)}: {name}", description=f"made by graft ({mark})", trigger=trigger, actions=[action]
+        name=f"{slug(ws)}: {name}",
+        description=f"{WORDS.get(name, TOLD_WORDS)}; made by graft ({mark})",
+        trigger=trigger,
+        actions=[action],
     )
 
 

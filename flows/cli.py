@@ -14,6 +14,7 @@ from flows import audits, commands, models, operating, predicting, retraining, w
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
+from tasks.contracts.text import without_passwords
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -221,7 +222,7 @@ def _json(command: argparse.ArgumentParser, *, again: bool = False) -> argparse.
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"graft: {one_line(message)}\n")
+    sys.stderr.write(f"graft: {without_passwords(one_line(message))}\n")
     return code
 
 

@@ -206,7 +206,10 @@ def address_of(ws: Workspace) -> str:
 
 def ask(ws: Workspace, url: str, work: "Callable[[PrefectClient], Awaitable[T]]") -> T:
     """Do some work with a client of the API at `url`. Raises BadEnvironment with the server's words where it fails."""
-    os.environ.setdefault("PREFECT_HOME", str(ws.private / "prefect"))
+    home = ws.private / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    (ws.private / ".gitignore").write_text("*\n", encoding="utf-8")
+    os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     import httpx
     from prefect.client.orchestration import PrefectClient
