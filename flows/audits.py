@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 def audit(arguments: Namespace) -> int:
     """Ingest, quality and bias, and an entry in the ledger; exit 1 where the gate does not pass."""
-    from flows.logs import logged
+    from flows.runs import heal, recorded
     from flows.stages import only_run
     from tasks.bias.gate import require_open
-    from tasks.report.audits import write_audit_pages
+    from tasks.contracts.run_records import Trigger
+    from tasks.report.audits import page_in, write_audit_pages
 
     if arguments.markdown and arguments.markdown.is_dir():
         raise BadUsage(f"--markdown {arguments.markdown} is a folder; name a file")
@@ -35,12 +36,15 @@ def audit(arguments: Namespace) -> int:
 
         return flow(ws.root)
 
-    with only_run(ws), logged(ws):
+    with only_run(ws), recorded(ws, "audit", Trigger("by hand")) as record:
+        heal(ws)
         outcomes = bring_up_to_date(ws, start, "bias")
+        record.note(stages=tuple(outcomes))
         entered = _enter(ws, arguments.markdown)
         pages = write_audit_pages(ws)
+        record.note(why=f"audit {entered.number}", page=page_in(ws, entered.number))
         conclude(ws, outcomes, None, audit={**asdict(entered), "pages": str(pages)}, as_json=arguments.json)
-    require_open(ws.gate)
+        require_open(ws.gate)
     return 0
 
 

@@ -9,11 +9,11 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectNotFound
 
 from flows.announce import CHANGED, resource
 from flows.deployments import deployments
 from flows.server import HEARTBEAT_SECONDS, slug, unattended
+from flows.telling import fit_blocks
 from tasks.contracts.params import OperateParams
 from tasks.contracts.workspace import Workspace
 
@@ -21,14 +21,13 @@ RUNS = "prefect.flow-run.*"
 ENDS = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Crashed", "Cancelled"))
 TOLD = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Crashed"))
 MISSED_HEARTBEATS = 3
+WORDS = {
+    "crashed runs": "marks a run as Crashed that sends no heartbeat any more",
+    "data change": f"starts retrain on the event {CHANGED}",
+}
+TOLD_WORDS = "tells how a run ended that nobody waits for"
 SUBJECT = "graft: {{ flow.name }} of {{ deployment.name }} {{ flow_run.state.name }}"
 BODY = "{{ flow_run.state.message or flow_run.state.name }} ({{ flow_run.name }}, {{ flow_run|ui_url }})"
-
-
-async def missing_blocks(client: PrefectClient, params: OperateParams) -> list[str]:
-    """Those of `operate.notify` that the server does not have."""
-    found = [(name, await _block(client, name)) for name in params.notify]
-    return [name for name, block in found if block is None]
 
 
 async def automate(client: PrefectClient, ws: Workspace, params: OperateParams) -> list[str]:
@@ -55,10 +54,9 @@ async def _wanted(client: PrefectClient, ws: Workspace, params: OperateParams) -
     if started := there.get("retrain"):
         start = RunDeployment(source="selected", deployment_id=started.id, parameters=_change())
         found.append(_automation(ws, "data change", _data_changed(ws), start))
-    for name in params.notify:
-        if block := await _block(client, name):
-            tell = SendNotification(block_document_id=block, subject=SUBJECT, body=BODY)
-            found.append(_automation(ws, f"tell {name}", _ended(ws), tell))
+    for name, block in (await fit_blocks(client, params)).items():
+        tell = SendNotification(block_document_id=block, subject=SUBJECT, body=BODY)
+        found.append(_automation(ws, f"tell {name}", _ended(ws), tell))
     return found
 
 
@@ -68,7 +66,10 @@ def _automation(ws: Workspace, name: str, trigger: EventTrigger, action: ActionT
     said = [trigger.model_dump(mode="json", exclude={"id"}) | sets, action.model_dump(mode="json")]
     mark = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
     return AutomationCore(
-        name=f"{slug(ws)}: {name}", description=f"made by graft ({mark})", trigger=trigger, actions=[action]
+        name=f"{slug(ws)}: {name}",
+        description=f"{WORDS.get(name, TOLD_WORDS)}; made by graft ({mark})",
+        trigger=trigger,
+        actions=[action],
     )
 
 
@@ -120,11 +121,3 @@ def _ended(ws: Workspace) -> EventTrigger:
 
 def _tagged(tag: str) -> dict[str, str]:
     return {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}
-
-
-async def _block(client: PrefectClient, name: str) -> Any:
-    kind, _, own = name.partition("/")
-    try:
-        return (await client.read_block_document_by_name(own, kind)).id
-    except ObjectNotFound:
-        return None

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import audits, commands, models, operating, predicting, retraining
+from flows import audits, commands, models, operating, predicting, retraining, worker
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import QUIET
+from tasks.contracts.text import without_passwords
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -122,6 +123,14 @@ def _operate(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     _json(add("doctor", help="is this machine fit for it, and is the workspace")).set_defaults(command=operating.doctor)
 
+    work = add("worker", help="take the runs of a server that PREFECT_API_URL names, and work on this clone")
+    work.add_argument("pool", nargs="?", metavar="POOL", help="default: that of this workspace")
+    work.add_argument("--healthcheck", action="store_true", help="answer at port 8080, under /health, while it works")
+    work.set_defaults(command=worker.work)
+
+    tell = add("notify", help="send a test message through the blocks of operate.notify")
+    _json(tell).set_defaults(command=operating.notify)
+
     deploy = add("deploy", help="make the server's deployments and schedules agree with params.yaml")
     deploy.add_argument("--dry-run", action="store_true", help="only show what would change")
     _json(deploy).set_defaults(command=operating.deploy)
@@ -213,7 +222,7 @@ def _json(command: argparse.ArgumentParser, *, again: bool = False) -> argparse.
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"graft: {one_line(message)}\n")
+    sys.stderr.write(f"graft: {without_passwords(one_line(message))}\n")
     return code
 
 

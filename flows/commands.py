@@ -124,10 +124,12 @@ def backbones(arguments: Namespace) -> int:
 def pretrain(arguments: Namespace) -> int:
     """A backbone of one's own, its card, and how to transfer from it."""
     from flows.backbones import in_full, rows
-    from flows.engine import prepare_engine
+    from flows.engine import marked, prepare_engine
     from flows.pretrained import finish
+    from flows.runs import heal, recorded
     from flows.stages import only_run
     from tasks.contracts.params_file import load_params
+    from tasks.contracts.run_records import Trigger
     from tasks.pretrain.lessons import require_network
     from tasks.pretrain.plan import DRAWN_PX, Place, Plan
 
@@ -147,14 +149,17 @@ def pretrain(arguments: Namespace) -> int:
         data=str(arguments.data.resolve()) if arguments.data else "",
     )
     require_network(plan)
-    with only_run(ws):
+    with only_run(ws), recorded(ws, "pretrain", Trigger("by hand")) as record:
+        heal(ws)
         if not plan.data and place.has(plan):
             finish(place)
         else:
             prepare_engine(ws)
             from flows.pretrain import pretrain as flow
 
-            flow(ws.root, place.name, plan)
+            with marked(ws):
+                flow(ws.root, place.name, plan)
+        record.note(why=f"made local/{place.name}")
     (found,) = rows(f"local/{place.name}", ws)
     if arguments.json:
         return _dump(found)

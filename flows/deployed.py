@@ -18,6 +18,7 @@ from flows.holding import Held, only_run
 from flows.logs import masked
 from flows.runs import Recorder, heal, recorded
 from flows.stages import STAGES, track_raw
+from flows.worker import here
 from tasks.contracts.errors import BadUsage, GraftError
 from tasks.contracts.params_file import load_params, require_whole
 from tasks.contracts.progress import say
@@ -60,15 +61,16 @@ def audit(workspace: Path) -> Any:
         from tasks.audit import ledger
         from tasks.audit.document import draft
         from tasks.bias.gate import require_open
-        from tasks.report.audits import write_audit_pages
+        from tasks.report.audits import page_in, write_audit_pages
         from tasks.report.page import write_page
 
         track_raw(ws)
         outcomes = stages.fn(ws.root)
         run.note(stages=tuple(map(asdict, outcomes)))
         report, lists = draft(ws, load_params(ws.params))
-        ledger.enter(ws, report, lists)
+        entered = ledger.enter(ws, report, lists)
         write_audit_pages(ws)
+        run.note(why=f"audit {entered.number}", page=page_in(ws, entered.number))
         write_page(ws)
         require_open(ws.gate)
         return outcomes
@@ -80,7 +82,7 @@ def audit(workspace: Path) -> Any:
 def pretrain(workspace: Path, name: str, network: str = NETWORK, images: int = IMAGES, px: int = DRAWN_PX) -> Any:
     """Make the backbone `local/NAME` from drawn images."""
 
-    def work(ws: Workspace, _run: Recorder) -> None:
+    def work(ws: Workspace, run: Recorder) -> None:
         from flows.pretrain import pretrain as stages
         from tasks.pretrain.lessons import require_network
 
@@ -88,6 +90,7 @@ def pretrain(workspace: Path, name: str, network: str = NETWORK, images: int = I
         plan = Plan(network=network, source="drawn", input_px=px, images=images, seed=seed, data="")
         require_network(plan)
         stages.fn(ws.root, Place(ws, name).name, plan)
+        run.note(why=f"made local/{name}")
 
     return _in_turn(workspace, work)
 
@@ -97,7 +100,7 @@ def _in_turn(workspace: Path, work: Callable[[Workspace, Recorder], Any]) -> Any
     from flows.workspaces import require_current
 
     try:
-        ws = find_workspace(workspace)
+        ws = find_workspace(here(workspace))
         params = load_params(ws.params)
         require_whole(ws.params)
         require_current(ws)

@@ -38,6 +38,10 @@ def prepare_engine(ws: Workspace) -> None:
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT_SECONDS))  # the server waits for no less
     if url and answers(url):
         os.environ["PREFECT_API_URL"] = url
+        os.environ.setdefault(
+            "PREFECT_LOGGING_EXTRA_LOGGERS", "graft"
+        )  # the server's page of the run shows what is said
+        os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
         say(f"Prefect server: {url}")
         return
     if url:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tasks.contracts.text import without_passwords
 from tasks.contracts.workspace import Workspace
 
 RUN_ID = "GRAFT_RUN_ID"  # in the environment, so that child processes of a run know which one it is
@@ -18,13 +19,12 @@ KEPT = 200  # logs; the oldest go first
 MASK = "***"
 _SECRET_NAME = re.compile(r"PASS|TOKEN|SECRET|KEY|AUTH|CREDENTIAL|CONNECTION_URL", re.IGNORECASE)
 _SHORTEST_SECRET = 6  # a shorter value, such as `true`, stands in too many innocent words
-_URL_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
 _ASSIGNED = re.compile(r"((?:password|passwd|token|secret|api_?key)\s*[=:]\s*)[^\s,;&]+", re.IGNORECASE)
 
 
 def masked(text: str) -> str:
     """`text` without passwords in addresses, what is assigned to a secret's name, and values of secret variables."""
-    text = _ASSIGNED.sub(rf"\g<1>{MASK}", _URL_PASSWORD.sub(rf"\g<1>:{MASK}@", text))
+    text = _ASSIGNED.sub(rf"\g<1>{MASK}", without_passwords(text))
     values = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= _SHORTEST_SECRET:
@@ -46,6 +46,8 @@ def logged(ws: Workspace) -> Iterator[Path]:
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(_Lines(run))
     os.environ[RUN_ID] = run
+    mask = _Masking()
+    logging.getLogger("graft").addFilter(mask)
     before = {name: logging.getLogger(name).level for name in LOGGERS}
     for name, level in LOGGERS.items():
         logger = logging.getLogger(name)
@@ -57,10 +59,20 @@ def logged(ws: Workspace) -> Iterator[Path]:
         for name, level in before.items():
             logging.getLogger(name).removeHandler(handler)
             logging.getLogger(name).setLevel(level)
+        logging.getLogger("graft").removeFilter(mask)
         handler.close()
         if not given:
             del os.environ[RUN_ID]
         _forget_old(folder)
+
+
+class _Masking(logging.Filter):
+    """Masks what is said before any handler has it: a Prefect server gets it too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        record.msg, record.args = masked(record.getMessage()), ()
+        return True
 
 
 class _Lines(logging.Formatter):

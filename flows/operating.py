@@ -29,17 +29,17 @@ def up(arguments: Namespace) -> int:
     params = load_params(ws.params).operate
     with server.alone(ws):
         state = server.start_server(ws, params)
-        changed = _ask(ws, state.url, lambda client: _deploy(client, ws, params))
-        for name in _ask(ws, state.url, lambda client: _missing(client, params)):
-            say(f"operate.notify: the server has no block {name}; make it at {state.ui}/blocks, then `graft deploy`")
+        changed = ask(ws, state.url, lambda client: _deploy(client, ws, params))
+        for line in ask(ws, state.url, lambda client: _unfit(client, params)):
+            say(line)
         if not (state.worker and state.worker.alive):
             lost = "its worker ended before it began"
-            _ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
+            ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
             say("starting a worker")
             state = server.start_worker(ws, params, state)
         from flows.deployments import worker_is_online
 
-        server.wait_for_worker(ws, state, lambda: _ask(ws, state.url, lambda client: worker_is_online(client, ws)))
+        server.wait_for_worker(ws, state, lambda: ask(ws, state.url, lambda client: worker_is_online(client, ws)))
     if arguments.json:
         return dump({"ui": state.ui, "api": state.url, "changed": changed})
     return show("\n".join([*changed, f"up: {state.ui}"]))
@@ -53,7 +53,7 @@ def down(arguments: Namespace) -> int:
     with server.alone(ws):
         state = server.stop_worker(ws)
         if state and server.answers(state.url):
-            _ask(ws, state.url, lambda client: _crash(client, ws, "graft down ended it"))
+            ask(ws, state.url, lambda client: _crash(client, ws, "graft down ended it"))
         stopped = [*(["worker"] if state else []), *server.stop(ws)]
     if arguments.json:
         return dump({"stopped": stopped})
@@ -67,15 +67,34 @@ def deploy(arguments: Namespace) -> int:
 
     ws = find_workspace(arguments.workspace)
     params = load_params(ws.params).operate
-    url = _address(ws)
-    if missing := _ask(ws, url, lambda client: _missing(client, params)):
-        raise BadUsage(f"params.yaml: operate.notify: the server at {url} has no block {', '.join(missing)}")
+    url = address_of(ws)
+    if unfit := ask(ws, url, lambda client: _unfit(client, params)):
+        raise BadUsage(f"params.yaml: {', '.join(unfit)}")
     with server.alone(ws):
         work = _differences if arguments.dry_run else _deploy
-        lines = _ask(ws, url, lambda client: work(client, ws, params))
+        lines = ask(ws, url, lambda client: work(client, ws, params))
     if arguments.json:
         return dump({"changed": lines, "applied": not arguments.dry_run})
     return show("\n".join(lines or [f"{url} agrees with params.yaml"]))
+
+
+def notify(arguments: Namespace) -> int:
+    """A test message through each block of `operate.notify`; exit 4 where one was not taken."""
+    from tasks.contracts.params_file import load_params
+
+    ws = find_workspace(arguments.workspace)
+    params = load_params(ws.params).operate
+    if not params.notify:
+        raise BadUsage("params.yaml: operate.notify names no block; `operate.notify: [TYPE/NAME]` names one")
+    url = address_of(ws)
+    if unfit := ask(ws, url, lambda client: _unfit(client, params)):
+        raise BadUsage(f"params.yaml: {', '.join(unfit)}")
+    failed = ask(ws, url, lambda client: _send_tests(client, list(params.notify), ws))
+    if arguments.json:
+        dump({name: {"sent": not why, "why": why} for name, why in failed.items()})
+    else:
+        show("\n".join(f"{name}: {f'not sent: {why}' if why else 'sent'}" for name, why in failed.items()))
+    return BadEnvironment.exit_code if any(failed.values()) else 0
 
 
 def status(arguments: Namespace) -> int:
@@ -124,7 +143,7 @@ def _running(ws: Workspace) -> dict[str, Any] | None:
     if up:
         from flows.deployments import deployed
 
-        deployments = _ask(ws, state.url, lambda client: deployed(client, ws))
+        deployments = ask(ws, state.url, lambda client: deployed(client, ws))
     worker = bool(state.worker and state.worker.alive)
     return {"ui": state.ui, "server": up, "worker": worker, "deployments": deployments}
 
@@ -152,10 +171,19 @@ async def _crash(client: "PrefectClient", ws: Workspace, why: str, *, began: boo
     return await crash_leftovers(client, ws, AT_WORK if began else SUBMITTED, why)
 
 
-async def _missing(client: "PrefectClient", params: "OperateParams") -> list[str]:
-    from flows.automations import missing_blocks
+async def _unfit(client: "PrefectClient", params: "OperateParams") -> list[str]:
+    from flows.telling import unfit_blocks
 
-    return await missing_blocks(client, params)
+    return await unfit_blocks(client, params)
+
+
+async def _send_tests(client: "PrefectClient", names: list[str], ws: Workspace) -> dict[str, str]:
+    from socket import gethostname
+
+    from flows.telling import send_test
+
+    subject, body = f"graft: a test from {ws.root.name}", f"graft notify on {gethostname()} sent this; nothing is wrong"
+    return {name: await send_test(client, name, subject, body) for name in names}
 
 
 async def _differences(client: "PrefectClient", ws: Workspace, params: "OperateParams") -> list[str]:
@@ -164,7 +192,7 @@ async def _differences(client: "PrefectClient", ws: Workspace, params: "OperateP
     return [one.line for one in await differences(client, ws, params)]
 
 
-def _address(ws: Workspace) -> str:
+def address_of(ws: Workspace) -> str:
     """The API to talk to: the one that the environment names, or the workspace's own."""
     from flows import server
 
@@ -176,15 +204,23 @@ def _address(ws: Workspace) -> str:
     return url
 
 
-def _ask(ws: Workspace, url: str, work: "Callable[[PrefectClient], Awaitable[T]]") -> T:
+def ask(ws: Workspace, url: str, work: "Callable[[PrefectClient], Awaitable[T]]") -> T:
     """Do some work with a client of the API at `url`. Raises BadEnvironment with the server's words where it fails."""
-    os.environ.setdefault("PREFECT_HOME", str(ws.private / "prefect"))
+    home = ws.private / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    (ws.private / ".gitignore").write_text("*\n", encoding="utf-8")
+    os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     import httpx
     from prefect.client.orchestration import PrefectClient
+    from prefect.settings import get_current_settings
+
+    api = get_current_settings().api
+    named = url == os.environ.get("PREFECT_API_URL")  # the key of that server is shown to no other
+    key, pair = (one.get_secret_value() if named and one else None for one in (api.key, api.auth_string))
 
     async def talk() -> T:
-        async with PrefectClient(url) as client:
+        async with PrefectClient(url, api_key=key, auth_string=pair) as client:
             return await work(client)
 
     try:

@@ -38,7 +38,12 @@ def publish(
     `trigger` is noted with it: what an unattended run was started by. `save` gives the commit that is tagged. Where
     DVC has a default remote, what it lacks is pushed there, and then announced.
     """
+    known = {version.name for version in versions(ws)}
     version = _version(ws, trigger, save)
+    if version.name not in known and os.environ.get("PREFECT_API_URL"):  # set to one that answers, or not at all
+        from flows.assets import show_version
+
+        show_version(ws, version)
     announce(ws)
     return version
 

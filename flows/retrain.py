@@ -13,6 +13,7 @@ from flows.logs import masked
 from flows.pipeline import pipeline
 from flows.stages import Outcome
 from flows.unattended import retrain_once
+from flows.worker import here
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.params_file import load_params
 from tasks.contracts.run_records import Trigger
@@ -29,7 +30,7 @@ def retrain(workspace: Path, reason: str = "asked for", change: dict[str, Any] |
     """
     event = one_line(str((change or {}).get("event", "")))[:MOST_WORDS]
     trigger = Trigger(one_line(reason)[:MOST_WORDS], event)
-    ws = Workspace(workspace.resolve())
+    ws = Workspace(here(workspace).resolve())
     try:
         wait = load_params(ws.params).operate.overlap == "wait"
         with marked(ws):

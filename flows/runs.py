@@ -38,19 +38,23 @@ class Recorder:
 def recorded(ws: Workspace, flow: str, trigger: Trigger) -> Iterator[Recorder]:
     """Record a run from its start to its end, however it ends; what it says goes to its log too.
 
-    A run that is killed leaves the state `running`; `heal` and `runs_of` know it by its process.
+    A run that is killed leaves the state `running`; `heal` and `runs_of` know it by its process. The page of all
+    runs is drawn at both ends. The caller holds the workspace.
     """
     with logged(ws) as log:
         record = RunRecord(log.stem, flow, trigger, _owner(), _said(), log=log.relative_to(ws.root).as_posix())
         run = Recorder(ws, record)
         run.note()
         try:
+            _draw(ws)
             yield run
         except BaseException as error:
-            run.note(state=_state_of(error), why=masked(str(error)) or type(error).__name__, ended_at=_said())
+            run.note(state=_state_of(error), why=_why(error), ended_at=_said())
+            _draw(ws)
             raise
     state = "done" if run.record.state == "running" else run.record.state
     run.note(state=state, ended_at=_said())
+    _draw(ws)
 
 
 def runs_of(ws: Workspace) -> list[RunRecord]:
@@ -89,6 +93,12 @@ def heal(ws: Workspace) -> None:
             write_record(path, _seen(found))
 
 
+def _draw(ws: Workspace) -> None:
+    from tasks.report.runs import write_runs_page  # brings the template engine
+
+    write_runs_page(ws, runs_of(ws))
+
+
 def _seen(run: RunRecord) -> RunRecord:
     if run.state != "running" or run.owner.host != socket.gethostname() or _lives(run.owner):
         return run
@@ -111,6 +121,13 @@ def _state_of(error: BaseException) -> State:
     if isinstance(error, GateRefused):
         return "refused"
     return "failed" if isinstance(error, Exception) else "interrupted"
+
+
+def _why(error: BaseException) -> str:
+    """In words; an end from outside has none of its own: the door's and Prefect's for SIGTERM are two exceptions."""
+    if isinstance(error, Exception):
+        return masked(str(error)) or type(error).__name__
+    return "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else "stopped by SIGTERM"
 
 
 def _said() -> str:

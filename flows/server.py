@@ -32,7 +32,14 @@ SECONDS_OF_PATIENCE = 10.0  # with one request; where nothing listens the answer
 SECONDS_BETWEEN_LINES = 10.0
 HEARTBEAT_SECONDS = 30  # the shortest that Prefect allows
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # a user's own wins: a password belongs there, not in params.yaml
-UNSAID = ("PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
+CLONE = "GRAFT_CLONE"  # says to the runs of a worker on another machine where its clone of the workspace is
+UNSAID = (
+    CLONE,
+    "PREFECT_API_KEY",
+    "PREFECT_PROFILE",
+    "PREFECT_API_AUTH_STRING",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+)
 
 
 @dataclass(frozen=True)

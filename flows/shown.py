@@ -1,6 +1,7 @@
 """What a server's page of a run shows of each stage: how far it is, what was found, and the sheets of pictures."""
 
 import base64
+from collections import Counter
 from pathlib import Path
 
 from prefect.artifacts import (
@@ -10,6 +11,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from flows.assets import show_assets
 from flows.stages import REPORTS, STAGES, Outcome
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
@@ -19,23 +21,30 @@ COLUMNS = ("severity", "check", "subject", "message")
 
 
 def show_stage(ws: Workspace, outcome: Outcome) -> None:
-    """Artifacts of a stage that was brought up to date."""
+    """Assets and artifacts of a stage that was brought up to date."""
     stage = outcome.stage
+    show_assets(ws, outcome)
     done = 100 * (STAGES.index(stage) + 1) / len(STAGES)
     create_progress_artifact(done, key="progress", description=f"{stage} {outcome.action}")
-    create_markdown_artifact(f"**{stage}** {outcome.action}: {outcome.why}", key=f"{stage}-outcome")
+    create_markdown_artifact(
+        f"**{stage}** {outcome.action}: {outcome.why}", key=f"{stage}-outcome", description=outcome.action
+    )
     findings = [f for path in REPORTS.get(stage, ()) for f in read_json(ws.root / path)["findings"]]
     if findings:
-        create_table_artifact([{column: f[column] for column in COLUMNS} for f in findings], key=f"{stage}-findings")
+        table = [{column: f[column] for column in COLUMNS} for f in findings]
+        counts = ", ".join(f"{n} {severity}" for severity, n in Counter(f["severity"] for f in findings).items())
+        create_table_artifact(table, key=f"{stage}-findings", description=counts)
     if sheet := {"quality": ws.suspects, "augment": ws.contact_sheet}.get(stage):
-        _show_sheet(sheet, f"{stage}-sheet")
+        _show_sheet(ws, sheet, f"{stage}-sheet")
     if stage == STAGES[-1] and not ws.root.match(".graft/worktrees/*"):  # such a place is removed after the run
         text = f"The report of this run is `{ws.page}`, its figures `{ws.reports}/*.json`."
-        create_markdown_artifact(text, key="report")
+        create_markdown_artifact(text, key="report", description="where the report is")
 
 
-def _show_sheet(sheet: Path, key: str) -> None:
+def _show_sheet(ws: Workspace, sheet: Path, key: str) -> None:
     """The picture itself, in its address: a browser that talks to the server may not open files of this machine."""
     if sheet.is_file() and sheet.stat().st_size <= LARGEST_SHEET_BYTES:
         code = base64.b64encode(sheet.read_bytes()).decode("ascii")
-        create_image_artifact(f"data:image/jpeg;base64,{code}", key=key, description=str(sheet))
+        create_image_artifact(
+            f"data:image/jpeg;base64,{code}", key=key, description=sheet.relative_to(ws.root).as_posix()
+        )

@@ -165,6 +165,20 @@ def raw_hash(ws: Workspace) -> str:
         return str(stage.outs[0].hash_info.value)
 
 
+def tracked(ws: Workspace, name: str, place: str) -> dict[str, Any]:
+    """DVC's hash and the size in bytes of what a stage reads or writes at `place`, as `dvc.lock` has it.
+
+    Of a folder the number of its files too. Raises BadUsage where the stage has nothing there.
+    """
+    with open_repository(ws) as repo:
+        stage = _load(repo, name)
+        for item in (*stage.outs, *stage.deps):
+            if item.def_path == place:
+                known = {"hash": item.hash_info.value, "bytes": item.meta.size, "files": item.meta.nfiles}
+                return {key: value for key, value in known.items() if value is not None}
+    raise BadUsage(f"the stage {name} has nothing at {place}")
+
+
 def remote(ws: Workspace) -> str:
     """Where DVC pushes by default, found reachable; empty where no remote is set.
 

@@ -6,11 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from flows.publish import registered
+from flows.runs import heal, recorded
 from flows.stages import STAGES, STEPS, only_run, stale_stages
 from tasks.bias.gate import require_open
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.files import sha256_of, write_record
 from tasks.contracts.params_file import load_params, override
+from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace
 from tasks.register.registry import versions
 from tasks.report.page import write_page
@@ -48,15 +50,24 @@ def search(ws: Workspace, within: Limits, *, apply: bool) -> Found:
     """
     with only_run(ws):
         _require_fresh(ws)
-        require_open(ws.gate)
-        params = load_params(ws.params)
-        task, _ = open_task(ws, params.train, params.seed)
-        code = f"train {importlib.import_module(STEPS['train']).VERSION}"
-        report = tune(Tuning(task, params, sha256_of(ws.checked), ws.trials, code), within)
-        write_record(ws.tuning, report)
-        changes = override(ws.params, list(report.settings)) if apply else []
-        version = registered(ws, versions(ws))
-        return Found(report, str(write_page(ws, version.title if version else "")), tuple(changes))
+        with recorded(ws, "tune", Trigger("by hand")) as run:
+            heal(ws)
+            found = _search(ws, within, apply=apply)
+            best = found.report.trials[found.report.best]
+            run.note(why=f"best of {len(found.report.trials)} trials: {_said(best)}")
+            return found
+
+
+def _search(ws: Workspace, within: Limits, *, apply: bool) -> Found:
+    require_open(ws.gate)
+    params = load_params(ws.params)
+    task, _ = open_task(ws, params.train, params.seed)
+    code = f"train {importlib.import_module(STEPS['train']).VERSION}"
+    report = tune(Tuning(task, params, sha256_of(ws.checked), ws.trials, code), within)
+    write_record(ws.tuning, report)
+    changes = override(ws.params, list(report.settings)) if apply else []
+    version = registered(ws, versions(ws))
+    return Found(report, str(write_page(ws, version.title if version else "")), tuple(changes))
 
 
 def screen(found: Found) -> str:

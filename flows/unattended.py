@@ -27,7 +27,7 @@ from tasks.contracts.run_records import RunRecord, Trigger
 from tasks.contracts.workspace import Workspace
 from tasks.ingest.changes import DataChange, compare, why_not
 from tasks.register.registry import Version, data_of, versions
-from tasks.report.page import write_page
+from tasks.report.page import links_of, write_page
 
 Start = Callable[[Workspace, str], list[Outcome]]  # (worktree, last stage) -> what became of each stage
 
@@ -189,5 +189,5 @@ def _keep_page(work: Work, worktree: Workspace) -> str:
     """The report page of the run, beside its record: the worktree goes."""
     record = work.run.record
     page = work.ws.runs / f"{record.id}.html"
-    copyfile(write_page(worktree, record.version), page)
+    copyfile(write_page(worktree, record.version, links_of(work.ws, page)), page)
     return page.relative_to(work.ws.root).as_posix()

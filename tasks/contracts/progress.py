@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tasks.contracts.text import for_terminal
+from tasks.contracts.text import for_terminal, without_passwords
 
 T = TypeVar("T")
 LOG = logging.getLogger("graft")
@@ -19,6 +19,7 @@ QUIET = "GRAFT_QUIET"  # set in the environment by `--quiet`, so that child proc
 
 def say(text: str) -> None:
     """One plain line about what is going on, which the log of the run gets as well."""
+    text = without_passwords(text)
     LOG.info("%s", text)
     if not os.environ.get(QUIET):
         sys.stderr.write(for_terminal(text) + "\n")

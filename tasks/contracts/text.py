@@ -17,6 +17,7 @@ _MARKS = re.compile(
     r"|(?<!\d):(?=\S)|:(?=[^\s\d])|(?<=www)\.",  # addresses, of mail too; the time of day is none
     re.IGNORECASE,
 )
+_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
 _FIRST = re.compile(r"^(\d*)([-+=:.)])")  # a list, a line below a heading, a numbered list
 
 
@@ -28,6 +29,11 @@ def visible(text: str) -> str:
 def for_terminal(text: str) -> str:
     """`text` without what would steer a terminal; line ends and tabs stay."""
     return visible(text).replace("\r", " ")
+
+
+def without_passwords(text: str) -> str:
+    """`text` with a mask for each password in an address: git and drivers of remotes repeat the addresses they get."""
+    return _PASSWORD.sub(r"\g<1>:***@", text)
 
 
 def json_text(text: str) -> str:

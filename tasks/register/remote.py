@@ -14,6 +14,7 @@ from tasks.register.registry import history
 from tasks.register.saved import objects, outputs
 from tasks.register.store import Store, opened
 from tasks.register.tags import run_git
+from tasks.register.tries import git_may_pass, tried
 
 ORIGIN = "origin"
 PUSHED = "refs/graft/pushed/"
@@ -86,7 +87,8 @@ def _announce(ws: Workspace, known: History) -> tuple[str, ...]:
     if not refs:
         return ()
     try:
-        run_git(ws.root, "push", "--quiet", "--atomic", ORIGIN, *(f"{ref}:{ref}" for ref in refs))
+        command = ("push", "--quiet", "--atomic", ORIGIN, *(f"{ref}:{ref}" for ref in refs))
+        tried("git push", lambda: run_git(ws.root, *command), git_may_pass)
     except BadEnvironment as error:
         raise BadEnvironment(
             f"{error}; nothing was announced. Where `{ORIGIN}` has other versions under these names, another clone "

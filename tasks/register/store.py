@@ -5,7 +5,7 @@ pushed before, which does not know what has gone since.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from tasks.contracts.errors import BadEnvironment, one_line
 from tasks.contracts.files import working_in
 from tasks.contracts.workspace import Workspace
+from tasks.register.tries import may_pass, tried
 
 
 class Store:
@@ -39,23 +40,25 @@ class Store:
             return None
         odb = self._repo.cloud.get_remote_odb(self._remote)
         try:
-            return bytes(odb.fs.cat_file(odb.oid_to_path(md5)))
+            return bytes(tried("reading from the remote", lambda: odb.fs.cat_file(odb.oid_to_path(md5))))
         except FileNotFoundError:
             return None
 
     def fetch(self, md5: Iterable[str]) -> None:
         """Bring objects from the remote into the cache; what the remote has not, is not brought."""
-        self._repo.cloud.pull([_hash(one) for one in md5], remote=self._remote)
+        wanted = [_hash(one) for one in md5]
+        tried("pulling from the remote", lambda: _transfer(self._repo.cloud.pull, wanted, self._remote))
 
     def push(self, md5: Iterable[str]) -> None:
         """Bring objects from the cache to the remote: files first, the lists that name them last."""
-        self._repo.cloud.push([_hash(one) for one in md5], remote=self._remote)
+        wanted = [_hash(one) for one in md5]
+        tried("pushing to the remote", lambda: _transfer(self._repo.cloud.push, wanted, self._remote))
 
     def absent(self, md5: Iterable[str]) -> list[str]:
         """Which objects the remote does not hold, by asking it."""
         wanted = sorted(set(md5))
         odb = self._repo.cloud.get_remote_odb(self._remote)
-        return sorted(set(wanted) - set(odb.oids_exist(wanted)))
+        return sorted(set(wanted) - set(tried("asking the remote", lambda: odb.oids_exist(wanted))))
 
     def forget(self) -> None:
         """Drop DVC's own notes of what the remote holds."""
@@ -82,6 +85,38 @@ def has_remote(ws: Workspace) -> bool:
     """Whether DVC has a default remote for this workspace."""
     with opened(ws) as store:
         return store.has_remote
+
+
+class _Heard(logging.Handler):
+    """The errors that DVC logs of single objects while it goes on with the others."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the error of a record."""
+        if record.exc_info and record.exc_info[1]:
+            self.errors.append(record.exc_info[1])
+
+
+def _transfer(move: Callable[..., Any], wanted: list[Any], remote: str | None) -> None:
+    """Move objects. Raises BadEnvironment, from the error that says most, where some failed; not for absent ones."""
+    from dvc_objects.errors import ObjectFormatError
+
+    logger, heard = logging.getLogger("dvc_data.hashfile.transfer"), _Heard()
+    logger.addHandler(heard)
+    propagate, logger.propagate = logger.propagate, False  # else it prints a traceback for each
+    try:
+        move(wanted, remote=remote)
+    finally:
+        logger.removeHandler(heard)
+        logger.propagate = propagate
+    # whether an object is absent or altered is found, and said, by those who read it
+    failed = [one for one in heard.errors if not isinstance(one, FileNotFoundError | ObjectFormatError)]
+    if failed:
+        first = min(failed, key=may_pass)  # what does not pass comes first
+        raise BadEnvironment(f"DVC: {len(failed)} of {len(wanted)} objects failed: {one_line(str(first))}") from first
 
 
 def _hash(md5: str) -> Any:

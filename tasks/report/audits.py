@@ -10,7 +10,7 @@ from tasks.audit.verifier import canonical, sha256
 from tasks.contracts.files import write_text
 from tasks.contracts.workspace import Workspace
 from tasks.report import answers, data, overview
-from tasks.report.page import environment
+from tasks.report.page import Links, environment, links_of
 
 INDEX = "index.html"
 
@@ -42,13 +42,19 @@ def write_audit_pages(ws: Workspace) -> Path:
     audits = [(entry, document(ws, entry)) for entry in known if entry["kind"] == "audit"]
     for entry, made in audits:
         write_text(ws.audit_pages / page_of(entry), render_audit(made, receipt_of(entry), _decisions(known, entry)))
-    write_text(ws.audit_pages / INDEX, _render_index(known, audits))
-    return ws.audit_pages / INDEX
+    index = ws.audit_pages / INDEX
+    write_text(index, _render_index(known, audits, links_of(ws, index)))
+    return index
 
 
 def page_of(entry: dict[str, Any]) -> str:
     """The name of an audit's page."""
     return f"{entry['number']:04}.html"
+
+
+def page_in(ws: Workspace, number: int) -> str:
+    """Where the page of the audit with that number lies, relative to the workspace."""
+    return (ws.audit_pages / page_of({"number": number})).relative_to(ws.root).as_posix()
 
 
 def receipt_of(entry: dict[str, Any]) -> str:
@@ -65,6 +71,7 @@ def render_audit(made: dict[str, Any], receipt: str, decisions: tuple[dict[str, 
         .get_template("audit.html")
         .render(
             document=made,
+            others=(),
             receipt=receipt,
             decisions=decisions,
             findings=found,
@@ -80,7 +87,9 @@ def render_audit(made: dict[str, Any], receipt: str, decisions: tuple[dict[str, 
     )
 
 
-def _render_index(known: list[dict[str, Any]], audits: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+def _render_index(
+    known: list[dict[str, Any]], audits: list[tuple[dict[str, Any], dict[str, Any]]], others: Links
+) -> str:
     most = max((made["subject"]["kept"] for _, made in audits), default=0) or 1
     rows, before = [], ""
     for entry, made in audits:
@@ -101,7 +110,7 @@ def _render_index(known: list[dict[str, Any]], audits: list[tuple[dict[str, Any]
         )
         before = subject["root_sha256"]
     receipt = receipt_of(known[-1]) if known else "none"
-    return environment().get_template("audits.html").render(rows=rows[::-1], receipt=receipt)
+    return environment().get_template("audits.html").render(rows=rows[::-1], receipt=receipt, others=others)
 
 
 def _decisions(known: list[dict[str, Any]], entry: dict[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -3,6 +3,7 @@
 It holds no script and asks no address; every value is escaped by the template engine.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,33 @@ from tasks.report.sources import Sources, read_sources
 from tasks.report.sturdiness import sturdiness
 from tasks.report.tuned import tuned
 
+Links = tuple[tuple[str, str], ...]  # words and relative address of each
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(ws: Workspace, registered: str = "") -> Path:
+def write_page(ws: Workspace, registered: str = "", others: Links | None = None) -> Path:
     """Draw `reports/index.html` and return its path; equal records give equal bytes.
 
     `registered` names the version that the bundle became, such as `model@3`: tags are written after the records.
+    `others` are the pages to go to from this one; None: those of all runs and audits, where they were drawn.
     Raises BrokenArtifact where a record is there but cannot be read.
     """
-    write_text(ws.page, render(read_sources(ws), registered))
+    beside = links_of(ws, ws.page) if others is None else others
+    write_text(ws.page, render(read_sources(ws), registered, beside))
     return ws.page
 
 
-def render(sources: Sources, registered: str = "") -> str:
+def render(sources: Sources, registered: str = "", others: Links = ()) -> str:
     """The page as HTML."""
-    return environment().get_template("page.html").render(registered=registered, **_views(sources))
+    return environment().get_template("page.html").render(registered=registered, others=others, **_views(sources))
+
+
+def links_of(ws: Workspace, page: Path) -> Links:
+    """What leads from `page` to the other pages of a workspace that are there."""
+    known = {"report": ws.page, "all runs": ws.runs_page, "all audits": ws.audit_pages / "index.html"}
+    there = {words: other for words, other in known.items() if other != page and other.is_file()}
+    return tuple((words, Path(os.path.relpath(other, page.parent)).as_posix()) for words, other in there.items())
 
 
 def printable(value: object) -> object:

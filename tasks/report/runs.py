@@ -8,7 +8,7 @@ from tasks.contracts.files import write_text
 from tasks.contracts.run_records import RunRecord
 from tasks.contracts.text import visible
 from tasks.contracts.workspace import Workspace
-from tasks.report.page import environment
+from tasks.report.page import Links, environment, links_of
 
 MOST_ROWS = 1000  # the page stays small; `graft runs --json` has them all
 WORDS = {"nothing_to_do": "nothing to do"}
@@ -17,14 +17,15 @@ BADGES = {"done": "passed", "nothing_to_do": "passed", "refused": "failed", "fai
 
 def write_runs_page(ws: Workspace, runs: Sequence[RunRecord]) -> Path:
     """Draw `reports/runs.html`, the latest run first, and return its path; equal records give equal bytes."""
-    write_text(ws.runs_page, render_runs(runs))
+    write_text(ws.runs_page, render_runs(runs, links_of(ws, ws.runs_page)))
     return ws.runs_page
 
 
-def render_runs(runs: Sequence[RunRecord]) -> str:
+def render_runs(runs: Sequence[RunRecord], others: Links = ()) -> str:
     """The page as HTML; it links to the report pages that runs left behind."""
     template = environment().get_template("runs.html")
-    return template.render(runs=runs[:MOST_ROWS], every=len(runs), words=WORDS, badges=BADGES, changed=changed)
+    shown = {"runs": runs[:MOST_ROWS], "every": len(runs), "others": others}
+    return template.render(**shown, words=WORDS, badges=BADGES, changed=changed)
 
 
 def run_line(run: RunRecord) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from flows.cli import main
 from flows.recompute import unlike
+from flows.runs import find_run, runs_of
 from tasks.audit.document import by_hash, draft
 from tasks.audit.ledger import entries
 from tasks.audit.verifier import AUDITS, LEDGER, NOTHING, check, line_of, sha256
@@ -41,6 +42,23 @@ def test_an_audit_is_an_entry_with_a_receipt_and_a_summary_for_a_pull_request(co
     assert "Audit 4: the gate passed" in summary
     assert entered["receipt"] in summary
     assert "Since audit 2: the same samples" in summary
+    run = find_run(ws)
+    assert (run.flow, run.state, run.why, run.page) == ("audit", "done", "audit 4", "reports/audit/0004.html")
+    assert [one["stage"] for one in run.stages] == ["ingest", "quality", "bias"]
+    assert 'href="../reports/audit/0004.html"' in ws.runs_page.read_text()
+    assert 'href="audit/index.html"' in ws.page.read_text()
+
+
+def test_an_audit_that_is_stopped_is_a_run_that_was_stopped_and_enters_nothing(copy, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    ws = copy(whole=True)
+    monkeypatch.setattr("tasks.audit.document.draft", stop)
+    code, said, _ = graft(ws, capsys)
+    assert (code, said) == (130, "")
+    assert (find_run(ws).state, find_run(ws).why) == ("interrupted", "stopped by Ctrl-C")
+    assert len(entries(ws)) == 3
 
 
 def test_a_summary_never_takes_the_place_of_a_folder(copy, capsys, tmp_path):
@@ -52,6 +70,7 @@ def test_a_summary_never_takes_the_place_of_a_folder(copy, capsys, tmp_path):
     assert f"--markdown {kept} is a folder" in err
     assert (kept / "work").read_text() == "of a week"
     assert len(entries(ws)) == 3  # nothing was started
+    assert runs_of(ws) == []
 
 
 def test_a_gate_that_refuses_is_in_the_ledger_too_and_the_exit_code_is_1(copy, capsys, tmp_path):
@@ -65,6 +84,8 @@ def test_a_gate_that_refuses_is_in_the_ledger_too_and_the_exit_code_is_1(copy, c
     assert latest(ws, capsys)["gate"]["passed"] is False
     summary = (tmp_path / "pr.md").read_text()
     assert "the gate refused" in summary
+    assert (find_run(ws).state, find_run(ws).page) == ("refused", "reports/audit/0004.html")
+    assert "the gate is closed" in find_run(ws).why
     assert "**min_train_images**" in summary
     changed = " ".join(graft(ws, capsys, "diff", "2", "4")[1].split())
     assert "params.bias.gate.min_train_images: 5 -> 1000" in changed

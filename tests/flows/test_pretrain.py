@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flows.cli import main
+from flows.runs import find_run
 from flows.stages import only_run
 from flows.workspaces import init
 from tasks.contracts.files import sha256_of
@@ -66,6 +67,7 @@ def test_a_set_of_ones_own_leaves_weights_a_card_and_a_version(ws, tmp_path):
     assert found["card"]["source_data"].startswith("your own, no labels")
     assert "path: photos.safetensors" in (ws.backbones / "photos.safetensors.dvc").read_text()
     assert not list((ws.private / "pretraining").iterdir())
+    assert (find_run(ws).flow, find_run(ws).state, find_run(ws).why) == ("pretrain", "done", "made local/photos")
 
 
 def test_what_is_there_already_is_versioned_and_shown_and_another_plan_is_refused(one_core, capsys, ws):

@@ -17,6 +17,8 @@ from tasks.contracts.files import write_record
 from tasks.contracts.progress import say
 from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace
+from tasks.report.audits import write_audit_pages
+from tasks.report.page import links_of, write_page
 from tasks.report.runs import render_runs, run_line
 from tests.hostile import HOSTILE, MARK
 
@@ -49,8 +51,6 @@ def test_a_run_is_running_while_it_works_and_done_after_it(ws):
         (GateRefused("too few"), "refused"),
         (BadData("none"), "failed"),
         (ZeroDivisionError("x"), "failed"),
-        (KeyboardInterrupt(), "interrupted"),
-        (SystemExit(143), "interrupted"),
     ],
 )
 def test_a_run_that_ends_badly_says_how(ws, error, state):
@@ -58,6 +58,36 @@ def test_a_run_that_ends_badly_says_how(ws, error, state):
         raise error
     assert find_run(ws).state == state
     assert find_run(ws).why == (str(error) or type(error).__name__)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"), [(KeyboardInterrupt(), "stopped by Ctrl-C"), (SystemExit(143), "stopped by SIGTERM")]
+)
+def test_a_run_that_is_stopped_says_by_what(ws, error, why):
+    with pytest.raises(type(error)), recorded(ws, "retrain", ASKED):
+        raise error
+    assert (find_run(ws).state, find_run(ws).why) == ("interrupted", why)
+
+
+def test_the_page_of_all_runs_is_true_while_one_works_and_after_it(ws):
+    with recorded(ws, "tune", ASKED):
+        assert ">running<" in ws.runs_page.read_text()
+    assert ">running<" not in ws.runs_page.read_text()
+    with pytest.raises(BadData), recorded(ws, "tune", ASKED):
+        raise BadData("none of it <can> be read")
+    assert "none of it &lt;can&gt; be read" in ws.runs_page.read_text()
+
+
+def test_the_pages_lead_to_each_other_and_never_to_one_that_is_not_there(ws):
+    assert links_of(ws, ws.runs_page) == ()
+    with recorded(ws, "run", ASKED):
+        report = write_page(ws).read_text()
+    assert 'href="runs.html"' in report
+    assert "all audits" not in report
+    assert 'href="index.html"' in ws.runs_page.read_text()
+    index = write_audit_pages(ws)
+    assert links_of(ws, index) == (("report", "../index.html"), ("all runs", "../runs.html"))
+    assert links_of(ws, ws.runs / "kept.html")[1] == ("all runs", "../../reports/runs.html")
 
 
 def test_a_killed_run_is_crashed_and_its_number_in_other_hands_is_not_taken_for_it(ws):

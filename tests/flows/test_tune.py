@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flows.cli import main
+from flows.runs import find_run, runs_of
 from flows.stages import only_run, stale_stages
 from flows.workspaces import init
 from tasks.contracts.params_file import load_params, override
@@ -39,8 +40,10 @@ def test_limits_without_sense_are_usage_errors(capsys, selected, arguments):
 
 def test_a_workspace_that_was_not_run_is_told_to(capsys, tmp_path):
     code, _, err = door(capsys, init(tmp_path / "new", write_images(tmp_path / "photos", 6)))
+    ws = Workspace(tmp_path / "new")
     assert code == 2
     assert "`graft run --until select` first" in err
+    assert runs_of(ws) == []
 
 
 def test_a_run_or_another_search_keeps_it_out(selected):
@@ -63,6 +66,8 @@ def test_it_searches_applies_and_leaves_only_training_to_be_run(capsys, selected
     assert selected.params.read_text() == before
     assert report == read_json(selected.tuning)
     assert 'id="tuning"' in selected.page.read_text()
+    assert (find_run(selected).flow, find_run(selected).state) == ("tune", "done")
+    assert find_run(selected).why.startswith("best of 5 trials: val accuracy")
     code, out, _ = door(capsys, selected, "--trials", "5", "--apply")
     assert code == 0
     assert "flatters the best" in out
