@@ -32,7 +32,7 @@ from tasks.evaluate.slices import slices
 from tasks.train.model import UNMITIGATED, load_model
 from tasks.train.predictor import predict, predict_folder
 
-VERSION = 3
+VERSION = 4
 # streams of randomness below the seed
 _OUTCOMES, _MITIGATION, _TRIVIAL, _SLICES, _CORRUPTED, _CALIBRATION = 1, 2, 3, 4, 5, 7
 
