@@ -1,5 +1,6 @@
 """A new bundle against the champion, on the promotion split, all from the image files themselves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,9 @@ class Standing:
 
 @dataclass(frozen=True)
 class Offer:
-    """What is known of the new bundle without its answers: how manyth look this is, and ms for a single image."""
+    """What is known of the new bundle without its answers: ms for a single image; `begin_look` counts the look."""
 
-    look: int
+    begin_look: Callable[[], int]
     single_ms: float
 
 
@@ -37,10 +38,12 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
     """Predict the promotion split with `models/bundle`, the champion and the anchor, and apply the rule.
 
     Of images that belong together (copies, one patient) the first stands for all: they are no independent evidence.
+    The look is counted before any answer is there.
     """
     rows = usable(read_table(ws.checked), "promotion").drop_duplicates("component")
     if rows.empty:
         return Decision(False, "the promotion split is empty, so nothing can be compared")
+    look = offer.begin_look()
     ours, theirs = (_answers(bundle, ws.raw, rows) for bundle in (ws.bundle, champion.bundle))
     first = theirs if anchor == champion else _answers(anchor.bundle, ws.raw, rows)
     paired = Paired(
@@ -57,7 +60,7 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
         quick(offer.single_ms, params.max_latency_ms),
         light(ws.bundle, params.max_megabytes),
     )
-    return decide(paired, Rule(params.margin, params.level, offer.look), gates)
+    return decide(paired, Rule(params.margin, params.level, look), gates)
 
 
 def _answers(bundle: Path, raw: Path, rows: pd.DataFrame) -> Answers:
