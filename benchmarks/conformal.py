@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmarks.outputs import STRATEGIES, Cell, Ints, given
-from tasks.calibrate.conformal import quantile
+from tasks.calibrate.conformal import least_images, plausible, quantile
 from tasks.calibrate.temperature import Floats, fit_temperature, probabilities
 from tasks.contracts.environment import prepare_environment
 from tasks.contracts.progress import progress
@@ -44,6 +45,7 @@ def raps(found: Floats, uniform: Floats) -> Floats:
 
 
 SCORES: dict[str, Callable[[Floats, Floats], Floats]] = {"LAC": lac, "APS": aps, "RAPS": raps}
+OURS = "LAC, border drawn (ours)"
 
 
 def main() -> int:
@@ -73,7 +75,7 @@ def _of(cell: Cell) -> tuple[list[dict[str, object]], dict[str, object]]:
     rows = [
         {"set": cell.problem, "coverage": coverage, "score": score, "on": on, **held}
         for coverage in COVERAGES
-        for score in SCORES
+        for score in (OURS, *SCORES)
         for on in CALIBRATED_ON
         if (held := _sets(splits, temperature, (coverage, score, on), rng))
     ]
@@ -92,6 +94,8 @@ def _sets(
 ) -> dict[str, float]:
     """Coverage, size and share of single classes on test; nothing where there are too few images."""
     coverage, score, on = what
+    if score == OURS:
+        return _drawn(splits, temperature, (coverage, on), rng)
 
     def scored(logits: Floats) -> Floats:
         return SCORES[score](probabilities(logits, temperature), rng.random((len(logits), 1)))
@@ -103,7 +107,25 @@ def _sets(
     if threshold is None:
         return {}
     logits, targets = splits["test"]
-    held = scored(logits) <= threshold
+    return _told(scored(logits) <= threshold, targets)
+
+
+def _drawn(
+    splits: dict[str, tuple[Floats, Ints]], temperature: float, what: tuple[float, str], rng: np.random.Generator
+) -> dict[str, float]:
+    """The same for ours."""
+    coverage, on = what
+    of_right = [
+        lac(probabilities(logits, temperature), logits)[np.arange(len(targets)), targets]
+        for logits, targets in map(splits.get, CALIBRATED_ON[on])
+    ]
+    scores, (logits, targets) = np.concatenate(of_right), splits["test"]
+    if len(scores) < least_images(coverage):
+        return {}
+    return _told(plausible(probabilities(logits, temperature), scores, coverage, rng.random(len(logits))), targets)
+
+
+def _told(held: NDArray[np.bool_], targets: Ints) -> dict[str, float]:
     sizes = held.sum(axis=1)
     right = held[np.arange(len(targets)), targets]
     return {"held": right.mean(), "classes": sizes.mean(), "single": (sizes == 1).mean()}

@@ -67,7 +67,7 @@ def _flags(cell: Cell) -> list[dict[str, object]]:
 
 def _detectors(made: dict[str, Outputs], looks: dict[str, Floats], targets: NDArray[np.int64]) -> dict[str, Score]:
     """The rivals, and ours at the end."""
-    near = familiar(made["train"].features, looks["train"])
+    near = familiar(made["train"].features, looks["train"], targets)
     width = made["train"].features.shape[1]
     middle, scale = near.middle[:width], near.scale[:width]
 
@@ -90,7 +90,7 @@ def _detectors(made: dict[str, Outputs], looks: dict[str, Floats], targets: NDAr
         "looks alone, kNN": lambda name: _nearest(of_both[:, width:], both(name)[:, width:]),
         "both, Mahalanobis by class": lambda name: of_both_by_class(both(name)),
         "both, kNN in all numbers": lambda name: _nearest(of_both, both(name)),
-        "both, kNN in components (ours)": lambda name: near.distances(made[name].features, looks[name]),
+        "both, Mahalanobis in components (ours)": lambda name: near.distances(made[name].features, looks[name]),
     }
 
 

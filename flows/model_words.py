@@ -42,6 +42,15 @@ def cost_line(cost: dict[str, Any]) -> str:
     )
 
 
+def remade_lines(figures: list[dict[str, Any]]) -> list[str]:
+    """The figures that were made again, each as it was recorded and as it came out."""
+
+    def said(value: float | None) -> str:
+        return "not measurable" if value is None else f"{value:.10g}"
+
+    return [f"  {one['name']:<18} recorded {said(one['recorded'])}, made again {said(one['made'])}" for one in figures]
+
+
 def _some(name: str, lines: list[str]) -> list[str]:
     more = [f"  ... {len(lines) - SHOWN:,} more with --json"] if len(lines) > SHOWN else []
     return [f"{name}: {len(lines)}", *(f"  {line}" for line in lines[:SHOWN]), *more] if lines else []

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.output import dump, show
-from tasks.contracts.errors import BrokenArtifact, one_line
+from tasks.contracts.errors import BadUsage, BrokenArtifact, one_line
 from tasks.contracts.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ def declare(command: argparse.ArgumentParser) -> None:
     shown = add("show", show_model, "one in full: data, code, settings, figures, card")
     shown.add_argument("name", nargs="?", default="", metavar="VERSION", help="such as model@2; default: the champion")
     shown.add_argument("--restore", type=Path, metavar="DIR", help="bring its data, models and reports back into DIR")
+    shown.add_argument(
+        "--recompute",
+        action="store_true",
+        help="with --restore: make the recorded figures again; exit 5 names what is not",
+    )
     decided = [
         add("promote", promote, "make a version champion because you say so"),
         add("rollback", rollback, "go back to the champion before this one"),
@@ -77,12 +82,14 @@ def list_models(arguments: Namespace) -> int:
 
 def show_model(arguments: Namespace) -> int:
     """One version in full; with `--restore`, its files as well."""
-    from flows.model_words import cost_line
+    from flows.model_words import cost_line, remade_lines
     from tasks.contracts.records import read_json
     from tasks.register.contents import CARD, RECORD
     from tasks.register.registry import find_version
     from tasks.register.saved import bundle_of, outputs, restore
 
+    if arguments.recompute and not arguments.restore:
+        raise BadUsage("--recompute works on what is restored: add --restore DIR, a new folder")
     ws = find_workspace(arguments.workspace)
     version = find_version(ws, arguments.name)
     if arguments.restore:
@@ -95,6 +102,11 @@ def show_model(arguments: Namespace) -> int:
     shown["files"] = outputs(ws, version)
     if arguments.restore:
         shown["restored"] = {"folder": str(arguments.restore), "files": files}
+    if arguments.recompute:
+        from tasks.register.recompute import recompute, require_equal
+
+        require_equal(remade := recompute(arguments.restore))
+        shown["recomputed"] = [*map(asdict, remade)]
     if arguments.json:
         return dump(shown)
     show(f"{version.title}, saved run {version.commit[:12]}, data {version.note['data']}")
@@ -103,7 +115,8 @@ def show_model(arguments: Namespace) -> int:
         show(cost_line(cost))
     if arguments.restore:
         show(f"{len(files)} files are in {arguments.restore}, each with the bytes that were saved; recorded with them:")
-        return show(_figures(shown["bundle"]))
+        again = remade_lines(shown["recomputed"]) if arguments.recompute else []
+        return show("\n".join([_figures(shown["bundle"]), *again]))
     return show((bundle / CARD).read_text(encoding="utf-8"))
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
@@ -19,7 +20,7 @@ from tasks.contracts.workspace import Workspace
 from tasks.register.contents import RECORD
 from tasks.register.decision import FIRST, Decision
 from tasks.register.history import ChampionMoved, History
-from tasks.register.registry import Version, crown, history, register, versions
+from tasks.register.registry import Version, begin_look, crown, history, register, versions
 from tasks.register.remote import push
 from tasks.register.saved import bundle_of, data_of
 from tasks.register.store import has_remote
@@ -71,10 +72,10 @@ def _version(ws: Workspace, trigger: dict[str, Any] | None, save: Callable[[Work
     commit, note = _saved(ws, save)
     if trigger is not None:
         note["trigger"] = trigger
-    for attempt in range(_TRIES):
+    for _ in range(_TRIES):
         now = history(ws)
         champion = now.champion
-        decision = _decide(ws, now, note, attempt) if champion else FIRST
+        decision = _decide(ws, now, note, commit) if champion else FIRST
         try:
             return register(ws, commit, note, decision, champion.number if champion else None)
         except ChampionMoved as moved:
@@ -127,14 +128,14 @@ def registered(ws: Workspace, known: list[Version]) -> Version | None:
     return next((version for version in known if version.note["bundle"] == bundle), None)
 
 
-def _decide(ws: Workspace, now: History, note: dict[str, Any], attempt: int) -> Decision:
+def _decide(ws: Workspace, now: History, note: dict[str, Any], commit: str) -> Decision:
     """What the promotion rule says; a champion that cannot be loaded is for a person to replace."""
     from tasks.register.compare import Offer, Standing, compare  # brings torch
 
     champion = now.champion
     if champion is None:
         return FIRST
-    offer = Offer(look_at(now) + attempt, note["latency"]["single"]["p50_ms"])
+    offer = Offer(partial(begin_look, ws, commit), note["latency"]["single"]["p50_ms"])
     with doing(f"comparing with the champion, {champion.name}"):
         try:
             best, anchor = (Standing(bundle_of(ws, one), data_of(ws, one)) for one in (champion, anchor_of(now)))
@@ -142,11 +143,6 @@ def _decide(ws: Workspace, now: History, note: dict[str, Any], attempt: int) -> 
         except BrokenArtifact as error:  # not of the new bundle, which was loaded before
             why = f"it cannot be compared with the champion ({error}); decide yourself with `graft models promote`"
             return Decision(False, why)
-
-
-def look_at(now: History) -> int:
-    """The how manyth time it is that versions are compared on the promotion split."""
-    return 1 + len([version for version in now.versions if version.note["decision"].get("images")])
 
 
 def anchor_of(now: History) -> Version:

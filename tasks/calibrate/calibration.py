@@ -3,14 +3,16 @@
 In a folder: `calibration.json` and `calibration.safetensors`, well under a few megabytes whatever the data.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from tasks.calibrate.conformal import least_images, quantile
+from tasks.calibrate.conformal import least_images, plausible
+from tasks.calibrate.temperature import Floats
 from tasks.calibrate.unlike import Familiar, Floats32
 from tasks.contracts.errors import BadUsage, BrokenArtifact, one_line
 from tasks.contracts.files import replacing, write_record
@@ -21,7 +23,8 @@ RECORD = "calibration.json"
 TENSORS = "calibration.safetensors"
 COVERAGE = 0.9  # of the sets, where nobody asks for another
 FALSE_FLAGS = 0.05  # of images like the training images, at most so many are called unlike them
-_FAMILIAR = ("middle", "scale", "components", "points")
+_FAMILIAR = tuple(field.name for field in fields(Familiar))
+_ROUNDED = "components"  # the only large one; it is rounded before anything follows from it
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,19 @@ class Calibration:
     scores: Floats32
     familiar: Familiar
 
-    def threshold(self, coverage: float) -> float:
-        """The score up to which a class belongs to a set, for sets that hold the right class in `coverage` of images.
+    def sets(self, probabilities: Floats, coverage: float, draws: Floats) -> NDArray[np.bool_]:
+        """Which classes are in the set of each image: (n, classes), (n,) -> (n, classes); see `plausible`."""
+        return plausible(probabilities, self.scores, coverage, draws)
 
-        Raises BadUsage where there are too few held-back images for that.
-        """
-        found = quantile(self.scores, coverage)
-        if found is None:
-            n = len(self.scores)
+    def require_images(self, coverage: float) -> None:
+        """Raise BadUsage where sets for `coverage` take more held-back images than there are."""
+        n = len(self.scores)
+        if n < least_images(coverage):
             most = int(100 * n / (n + 1)) / 100
             raise BadUsage(
                 f"a coverage of {coverage} needs {least_images(coverage)} images in val and promotion, this model has "
                 f"{n}; ask for --coverage {most} at most, or register a model that was made with more images"
             )
-        return found
 
     def strangeness(self, features: Floats32, looks: Floats32) -> Floats32 | None:
         """How unlike the training images each image is, (n,): above 1 it is flagged.
@@ -58,8 +60,8 @@ class Calibration:
 
 def save_calibration(folder: Path, calibration: Calibration) -> None:
     """Write both files, or neither."""
-    tensors = {name: getattr(calibration.familiar, name) for name in ("middle", "scale")}
-    tensors |= {name: getattr(calibration.familiar, name).astype(np.float16) for name in ("components", "points")}
+    tensors = {name: getattr(calibration.familiar, name) for name in _FAMILIAR}
+    tensors[_ROUNDED] = tensors[_ROUNDED].astype(np.float16)
     with replacing(folder) as part:
         part.mkdir()
         save_file(tensors | {"scores": calibration.scores}, part / TENSORS)
@@ -86,6 +88,7 @@ def load_calibration(folder: Path) -> Calibration:
 def _fits(one: Calibration) -> bool:
     known, sound = one.familiar, all(np.isfinite(tensor).all() for tensor in (one.scores, *vars(one.familiar).values()))
     width, components = len(known.middle), len(known.components)
-    shapes = (known.scale.shape, known.components.shape, known.points.shape[1:], one.scores.shape)
-    wanted = ((width,), (components, width), (components + 1,), (one.record.held_back,))
-    return sound and shapes == wanted and one.record.temperature > 0
+    found = (known.scale, known.components, known.whitening, known.centres[0], known.left_out, one.scores)
+    wanted = ((width,), (components, width), (components, components), (components,), (1,), (one.record.held_back,))
+    positive = one.record.temperature > 0 and known.left_out.min() > 0
+    return sound and tuple(tensor.shape for tensor in found) == wanted and positive

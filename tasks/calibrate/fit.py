@@ -15,9 +15,9 @@ import pandas as pd
 from tasks.backbone.features import Rows
 from tasks.backbone.network import TransferNet
 from tasks.calibrate.calibration import FALSE_FLAGS, Calibration
-from tasks.calibrate.conformal import quantile, scores_of
+from tasks.calibrate.conformal import draws_of, quantile, scores_of
 from tasks.calibrate.looks import looks_of
-from tasks.calibrate.temperature import Ints, fit_temperature, probabilities
+from tasks.calibrate.temperature import Floats, Ints, fit_temperature, probabilities
 from tasks.calibrate.unlike import MOST_REFERENCES, Floats32, familiar
 from tasks.contracts.errors import BadData
 from tasks.contracts.model_records import BackboneRef, CalibrationRecord
@@ -32,11 +32,12 @@ _STRANGE = 1.0  # the score of a right class that the model does not know
 
 @dataclass(frozen=True)
 class Given:
-    """What a network gives of n images, and how they look: float32, (n, ...)."""
+    """What a network gives of n images, how they look, and a draw for each: (n, ...)."""
 
     logits: Floats32
     features: Floats32
     looks: Floats32
+    draws: Floats
 
 
 def calibrate(  # noqa: PLR0913
@@ -61,7 +62,7 @@ def calibrate(  # noqa: PLR0913
     temperature = fit_temperature(held_back.logits[: len(val)].astype(np.float64), targets[: len(val)])
     found = probabilities(held_back.logits, temperature)
     scores = np.where(targets >= 0, scores_of(found, targets), _STRANGE).astype(np.float32)
-    near = familiar(seen.features, seen.looks)
+    near = familiar(seen.features, seen.looks, indices(train["label"], classes))
     limit = quantile(near.distances(held_back.features, held_back.looks), 1 - FALSE_FLAGS)
     record = CalibrationRecord(temperature, len(val), len(rows), len(train), FALSE_FLAGS, limit)
     return Calibration(record, scores, near)
@@ -78,5 +79,6 @@ def given_of(net: TransferNet, backbone: BackboneRef, prepared: Pixels, rows: pd
     pixels = Rows(prepared, rows["pixels"].to_numpy(np.int64))
     made = cached_outputs(net, backbone, pixels, rows["sha256"].tolist(), cache)
     starts = range(0, len(pixels), _LOOKED_AT)
-    looks = [looks_of(pixels[slice(start, start + _LOOKED_AT)]) for start in starts]
-    return Given(made.logits, made.features, np.concatenate(looks))
+    some = [(looks_of(batch), draws_of(batch)) for batch in (pixels[slice(at, at + _LOOKED_AT)] for at in starts)]
+    looks, draws = (np.concatenate(one) for one in zip(*some, strict=True))
+    return Given(made.logits, made.features, looks, draws)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from tasks.backbone.weights import backbone_ref
 from tasks.calibrate.calibration import COVERAGE, Calibration, save_calibration
-from tasks.calibrate.conformal import least_images, plausible, quantile
+from tasks.calibrate.conformal import least_images
 from tasks.calibrate.fit import Given, calibrate, given_of
 from tasks.calibrate.temperature import probabilities
 from tasks.contracts.model_records import Scores
@@ -49,7 +49,12 @@ def calibration_section(
     return Section(
         NAME,
         _QUESTION,
-        (_temperature(calibration), *kept, *_sets(calibration, found, split.targets), _flags(calibration, test)),
+        (
+            _temperature(calibration),
+            *kept,
+            *_sets(calibration, found, split.targets, test.draws),
+            _flags(calibration, test),
+        ),
     )
 
 
@@ -62,14 +67,13 @@ def _called(statistic: Statistic, when: str) -> Statistic:
     return Statistic(**{**vars(statistic), "name": f"{statistic.name.replace('_', ' ')}, {when} temperature scaling"})
 
 
-def _sets(calibration: Calibration, found: Floats, targets: Ints) -> tuple[Statistic, ...]:
+def _sets(calibration: Calibration, found: Floats, targets: Ints, draws: Floats) -> tuple[Statistic, ...]:
     """Coverage of the sets at COVERAGE, and how often one names a single class."""
     names = (f"sets for {COVERAGE:.0%} of images: hold the right class", f"sets for {COVERAGE:.0%}: of one class")
-    threshold = quantile(calibration.scores, COVERAGE)
-    if threshold is None:
+    if len(calibration.scores) < least_images(COVERAGE):
         why = f"{least_images(COVERAGE)} images in val and promotion are needed, there are {len(calibration.scores)}"
         return tuple(Statistic(name, None, len(targets), status="too_small", estimator=why) for name in names)
-    sets = plausible(found, threshold)
+    sets = calibration.sets(found, COVERAGE, draws)
     counts = (sets[np.arange(len(targets)), targets], sets.sum(axis=1) == 1)
     return tuple(wilson(name, int(count.sum()), len(targets)) for name, count in zip(names, counts, strict=True))
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.calibrate.conformal import plausible
 from tasks.calibrate.temperature import Floats, probabilities
 from tasks.predict.engine import Read, Seen, see
 from tasks.register.bundle import Bundle
 
 _DIGITS = 6
+_Told = tuple[Floats, NDArray[np.bool_], NDArray[np.float32] | None]  # of a batch: probabilities, sets, strangeness
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,22 @@ def answers(bundle: Bundle, files: Iterable[tuple[str, Read]], coverage: float) 
 class _Judge:
     def __init__(self, bundle: Bundle, coverage: float) -> None:
         self._classes, self._calibration, self._coverage = bundle.classes, bundle.calibration, coverage
-        self._threshold = self._calibration.threshold(coverage)
+        self._calibration.require_images(coverage)
 
     def of(self, seen: Seen) -> list[Answer]:
         """The answers of one batch."""
         calibration = self._calibration
         found = probabilities(seen.logits, calibration.record.temperature)
+        sets = calibration.sets(found, self._coverage, seen.draws)
         strange = calibration.strangeness(seen.features, seen.looks) if len(found) else None
         rows = iter(range(len(found)))
         return [
-            _unread(name, problem) if problem else self._one(name, found, strange, next(rows))
+            _unread(name, problem) if problem else self._one(name, (found, sets, strange), next(rows))
             for name, problem in zip(seen.names, seen.problems, strict=True)
         ]
 
-    def _one(self, name: str, found: Floats, strange: NDArray[np.float32] | None, row: int) -> Answer:
+    def _one(self, name: str, told: _Told, row: int) -> Answer:
+        found, sets, strange = told
         score = None if strange is None else round(float(strange[row]), 3)
         if strange is not None and strange[row] > 1:
             return Answer(
@@ -69,8 +71,7 @@ class _Judge:
         order = np.argsort(-found[row], kind="stable")
         named = {self._classes[i]: round(float(found[row, i]), _DIGITS) for i in order}
         best, unlike = self._classes[order[0]], None if strange is None else False
-        inside = plausible(found[row : row + 1], self._threshold)[0]
-        members = tuple(self._classes[i] for i in order if inside[i])
+        members = tuple(self._classes[i] for i in order if sets[row, i])
         label = members[0] if len(members) == 1 else ""
         return Answer(name, label, named[best], members, unlike, score, self._why(len(members)), "", named)
 

@@ -24,7 +24,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tasks.backbone.network import TransferNet
 from tasks.backbone.rows import best_device
 from tasks.backbone.weights import backbone_ref
+from tasks.calibrate.conformal import draws_of
 from tasks.calibrate.looks import looks_of
+from tasks.calibrate.temperature import Floats
 from tasks.contracts.images import Undecodable, decode, decoder_warnings_off
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.raw import Unreadable
@@ -44,8 +46,8 @@ Read = Callable[[], bytes]
 class Seen:
     """Of one batch: the names, what is wrong with each file, and the outputs (images, ...) of those without a problem.
 
-    `problems` are as many as `names`, empty where there is none; `logits`, `features` and `looks` have a row for each
-    of the others, in order.
+    `problems` are as many as `names`, empty where there is none; `logits`, `features`, `looks` and `draws` have a row
+    for each of the others, in order.
     """
 
     names: tuple[str, ...]
@@ -53,6 +55,7 @@ class Seen:
     logits: Floats32
     features: Floats32
     looks: Floats32
+    draws: Floats
 
 
 def see(bundle: Bundle, files: Iterable[tuple[str, Read]]) -> Iterator[Seen]:
@@ -105,6 +108,7 @@ class _Worker:
             logits,
             features,
             looks_of(pixels) if images else np.empty((0, 0), np.float32),
+            draws_of(pixels),
         )
 
     def _forward(self, pixels: Pixels) -> tuple[Floats32, Floats32]:

@@ -1,5 +1,6 @@
 """A new bundle against the champion, on the promotion split."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +30,9 @@ class Standing:
 
 @dataclass(frozen=True)
 class Offer:
-    """What is known of the new bundle without its answers: how manyth look this is, and ms for a single image."""
+    """What is known of the new bundle without its answers: ms for a single image; `begin_look` counts the look."""
 
-    look: int
+    begin_look: Callable[[], int]
     single_ms: float
 
 
@@ -39,11 +40,13 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
     """Predict the promotion split with `models/bundle`, the champion and the anchor, and apply the rule.
 
     Of images that belong together (copies, one patient) the first stands for all: they are no independent evidence.
+    The look is counted before any answer is there.
     """
     checked, prepared = open_checked(ws)
     rows = usable(checked, "promotion").drop_duplicates("component")
     if rows.empty:
         return Decision(False, "the promotion split is empty, so nothing can be compared")
+    look = offer.begin_look()
     ours, theirs = (_answers(bundle, ws, rows, prepared) for bundle in (ws.bundle, champion.bundle))
     first = theirs if anchor == champion else _answers(anchor.bundle, ws, rows, prepared)
     paired = Paired(
@@ -60,7 +63,7 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
         quick(offer.single_ms, params.max_latency_ms),
         light(ws.bundle, params.max_megabytes),
     )
-    return decide(paired, Rule(params.margin, params.level, offer.look), gates)
+    return decide(paired, Rule(params.margin, params.level, look), gates)
 
 
 def _answers(folder: Path, ws: Workspace, rows: pd.DataFrame, prepared: Pixels) -> Answers:

@@ -1,4 +1,4 @@
-"""What the registry's tags say when they are read in order: versions, who was champion when, and what was refused.
+"""What the registry's tags say in order: versions, who was champion when, what was refused, what was looked at.
 
 Pure: tags in, state out, and the next tag for what somebody wants. An older tag is never changed; going back is a new
 assignment. The champion is the version of the assignment with the highest number, never what a list by time says: a
@@ -15,10 +15,11 @@ from tasks.contracts.errors import BadUsage, GateRefused
 
 MODEL = "model"
 CHAMPION = "champion"
-TAGS, REFUSALS = "refs/tags/", "refs/graft/refused/"
+TAGS, REFUSALS, LOOKS = "refs/tags/", "refs/graft/refused/", "refs/graft/looks/"
 _VERSION = re.compile(rf"{TAGS}{MODEL}@v([1-9][0-9]{{0,8}})\.0\.0")
 _ASSIGNMENT = re.compile(rf"{TAGS}{MODEL}#{CHAMPION}#([1-9][0-9]{{0,8}})")
 _REFUSAL = re.compile(rf"{REFUSALS}([1-9][0-9]{{0,8}})")
+_LOOK = re.compile(rf"{LOOKS}([1-9][0-9]{{0,8}})")
 
 Action = Literal["rule", "promote", "rollback"]
 
@@ -88,6 +89,15 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Look:
+    """That a comparison on the promotion split began, whatever came of it: of the run at `commit`, and when."""
+
+    number: int
+    commit: str
+    created: str
+
+
+@dataclass(frozen=True)
 class History:
     """All that the tags say, oldest first. `strange` are refs under the registry's names that graft did not write.
 
@@ -100,11 +110,22 @@ class History:
     line: tuple[int, ...]
     strange: tuple[str, ...]
     taken: tuple[int, int]  # the highest numbers that a version and an assignment bear, strange ones included
+    looks: tuple[Look, ...] = ()
 
     @property
     def champion(self) -> Version | None:
         """The version in use."""
         return next((version for version in self.versions if version.champion), None)
+
+    @property
+    def looked(self) -> int:
+        """How often versions were compared on the promotion split.
+
+        Each version that was, wherever it was made, and each look begun here that no version tells of.
+        """
+        told = [version.commit for version in self.versions if version.note.get("decision", {}).get("images")]
+        begun = [look.commit for look in self.looks]
+        return len(told) + len(begun) - len(set(told) & set(begun))
 
     def version(self, number: int) -> Version:
         """The version with that number. Raises BadUsage that names those there are."""
@@ -127,7 +148,9 @@ def replay(tags: Sequence[Tag]) -> History:
             continue
         assignments.append(one := _assignment(number, tag, on[tag.commit], line[-1] if line else None))
         line = _line_after(line, one)
-    strange += [tag.ref for tag in tags if not any(p.fullmatch(tag.ref) for p in (_VERSION, _ASSIGNMENT, _REFUSAL))]
+    strange += [
+        tag.ref for tag in tags if not any(p.fullmatch(tag.ref) for p in (_VERSION, _ASSIGNMENT, _REFUSAL, _LOOK))
+    ]
     champion = assignments[-1].to if assignments else None
     return History(
         versions=tuple(replace(version, champion=version.number == champion) for version in found),
@@ -136,6 +159,7 @@ def replay(tags: Sequence[Tag]) -> History:
         line=tuple(line),
         strange=tuple(sorted(strange)),
         taken=(_highest(tags, _VERSION), _highest(tags, _ASSIGNMENT)),
+        looks=tuple(Look(number, tag.commit, tag.created) for number, tag in _numbered(tags, _LOOK)),
     )
 
 
@@ -158,6 +182,12 @@ def refusal(history: History, version: Version, wanted: tuple[Action, str, str],
     number = max((one.number for one in history.refusals), default=0) + 1
     one = Refusal(number, version.number, *wanted, problem, "")
     return Tag(f"{REFUSALS}{number}", version.commit, "", _message(one))
+
+
+def look(history: History, commit: str) -> Tag:
+    """The tag that says that a comparison of the saved run `commit` on the promotion split begins."""
+    said = json.dumps({"look": history.looked + 1}, sort_keys=True)
+    return Tag(f"{LOOKS}{max((one.number for one in history.looks), default=0) + 1}", commit, "", said)
 
 
 def require_still(history: History, seen: int | None) -> None:

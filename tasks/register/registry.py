@@ -1,7 +1,8 @@
 """The registry: versions and the champion as append-only git tags on saved runs, in GTO's format.
 
 `model@v3.0.0` is version 3; `model#champion#2` is the second time that a champion was named. What was refused is kept
-under `refs/graft/refused/`. Whoever asks for the champion asks here.
+under `refs/graft/refused/`, looks at the promotion split under `refs/graft/looks/`. Whoever asks for the champion asks
+here.
 """
 
 import re
@@ -95,6 +96,15 @@ def crown(ws: Workspace, version: Version) -> Version:
     with _writing(ws) as write:
         write(tags)
     return replace(version, champion=True)
+
+
+def begin_look(ws: Workspace, commit: str) -> int:
+    """Write down that the saved run `commit` is about to be compared on the promotion split; the how manyth time it is.
+
+    What is written stays, so a comparison that is killed, or comes to nothing because the champion moved, counts.
+    """
+    with _writing(ws) as write:
+        return write(lambda now: [states.look(now, commit)]).looked
 
 
 def promote(ws: Workspace, version: Version, by: str, why: str, seen: int | None) -> Assignment:

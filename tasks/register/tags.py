@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.contracts.errors import BadEnvironment, one_line
-from tasks.register.history import MODEL, REFUSALS, TAGS, Tag
+from tasks.register.history import LOOKS, MODEL, REFUSALS, TAGS, Tag
 
 LOCK = "graft-registry.lock"
 TAGGER = "graft <graft@localhost>"
@@ -29,7 +29,7 @@ class Taken(Exception):
 
 def read_tags(root: Path) -> list[Tag]:
     """Every ref of the registry. One that is no annotated tag has no message."""
-    patterns = (f"{TAGS}{MODEL}@*", f"{TAGS}{MODEL}#*", f"{REFUSALS}*")
+    patterns = (f"{TAGS}{MODEL}@*", f"{TAGS}{MODEL}#*", f"{REFUSALS}*", f"{LOOKS}*")
     said = run_git(root, "for-each-ref", f"--format={_FIELDS}", *patterns)
     return [_tag(record.lstrip("\n")) for record in said.split("\0\1")[:-1]]
 

@@ -18,10 +18,10 @@ LOGITS = np.log(np.array([[0.9, 0.06, 0.04], [0.48, 0.5, 0.02], [0.34, 0.33, 0.3
 FEATURES = np.array([[0.1, 0], [0.2, 1], [0, 0.5], [40, -40]], np.float32)
 
 
-def bundle(limit: float | None = 0.5, temperature: float = 1.0) -> Bundle:
+def bundle(limit: float | None = 5.0, temperature: float = 1.0) -> Bundle:
     """Scores that are 0.60 at most in nine of ten images: a class needs a probability of 0.40 for a coverage of 0.9."""
     rng = np.random.default_rng(0)
-    near = familiar(rng.uniform(0, 1, (200, 2)).astype(np.float32), np.zeros((200, 1), np.float32))
+    near = familiar(rng.uniform(0, 1, (200, 2)).astype(np.float32), np.zeros((200, 1), np.float32), np.zeros(200, int))
     scores = np.array([*np.linspace(0, 0.6, 18), 0.99], np.float32)
     record = CalibrationRecord(temperature, 10, len(scores), 200, 0.05, limit)
     return Bundle(None, {"model": {"classes": CLASSES}}, Calibration(record, scores, near))
@@ -29,7 +29,7 @@ def bundle(limit: float | None = 0.5, temperature: float = 1.0) -> Bundle:
 
 def answered(monkeypatch, by: Bundle, coverage: float = 0.9) -> dict[str, Answer]:
     problems = ("", "", "", "damaged: so it is", "")
-    seen = Seen(NAMES, problems, LOGITS, FEATURES, np.zeros((4, 1), np.float32))
+    seen = Seen(NAMES, problems, LOGITS, FEATURES, np.zeros((4, 1), np.float32), np.full(4, 0.5))
     monkeypatch.setattr(module, "see", lambda _bundle, _files: iter([seen]))
     return {one.path: one for some in answers(by, (), coverage) for one in some}
 

@@ -81,7 +81,9 @@ def finish(ws: Workspace) -> None:
 def calibration() -> Calibration:
     """As it is, and with no limit for what is unlike training."""
     scores = np.linspace(0, 1, 12, dtype=np.float32)
-    near = familiar(np.random.default_rng(0).random((20, 2), dtype=np.float32), np.zeros((20, 1), np.float32))
+    near = familiar(
+        np.random.default_rng(0).random((20, 2), dtype=np.float32), np.zeros((20, 1), np.float32), np.zeros(20, int)
+    )
     return Calibration(CalibrationRecord(1.0, 6, len(scores), 20, 0.05, None), scores, near)
 
 

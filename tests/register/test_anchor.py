@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from flows.publish import anchor_of, look_at, publish
+from flows.publish import anchor_of, publish
 from tasks.register import registry
 from tasks.register.history import Assignment, History, Version
 from tasks.register.saved import outputs
@@ -39,7 +39,7 @@ def test_the_anchor_is_the_last_champion_that_did_not_stand_on_new_data_alone(no
 def test_a_version_that_was_never_compared_was_no_look():
     now = past({1: "first", 2: "better"}, ("rule", 1))
     now.versions[0].note["decision"].pop("images")
-    assert look_at(now) == 2
+    assert now.looked == 1
 
 
 def test_a_champion_that_cannot_be_loaded_is_for_a_person_to_replace(workspace):
