@@ -240,6 +240,7 @@ class TrainParams(Section):
     """How to transfer. Early stopping keeps the best epoch; mixup and cutmix change whole images only."""
 
     strategy: Literal["auto", "feature_extraction", "fine_tuning", "scratch"] = "fine_tuning"
+    start: Literal["best", "backbone"] = "best"
     head: Literal["linear", "cosine", "mlp"] = "linear"
     feature_stages: int = Field(3, ge=1)
     views: int = Field(0, ge=0, le=64)

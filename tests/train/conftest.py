@@ -9,7 +9,7 @@ import pytest
 
 from tasks.augment.policy import describe, make_policy
 from tasks.contracts.files import write_record, write_table
-from tasks.contracts.model_records import SelectionReport
+from tasks.contracts.model_records import SelectionReport, StartPin
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.records import GateReport
 from tasks.contracts.workspace import Workspace
@@ -40,5 +40,6 @@ def ws(tmp_path: Path) -> Workspace:
     write_table(ws.weights, table[["sha256"]].assign(weight=1.0))
     write_record(ws.gate, GateReport(True, (), "test"))
     write_record(ws.augmentation, describe(make_policy(AugmentParams(policy="light"), SIDE_PX), ""))
+    write_record(ws.start, StartPin(why="there was no champion"))
     write_record(ws.selection, SelectionReport(replace(REF, network="resnet18-w8"), "", (), (), (), ()))
     return ws
