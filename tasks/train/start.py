@@ -64,7 +64,7 @@ def adapted_head(
     """
     before, now = classes
     kept = [label for label in now if label in before]
-    to, of = ([labels.index(label) for label in kept] for labels in (now, before))
+    to, of = (torch.tensor([labels.index(label) for label in kept], dtype=torch.long) for labels in (now, before))
     last = max(name.split(".")[0] for name in fresh)
     found = {}
     if old.keys() != fresh.keys():
@@ -73,7 +73,7 @@ def adapted_head(
         by_class = name.startswith(f"{last}.") and tensor.ndim > 0
         if old[name].shape[by_class:] != tensor.shape[by_class:]:
             return None
-        found[name] = tensor.index_copy(0, torch.tensor(to), old[name][of]) if by_class else old[name]
+        found[name] = tensor.index_copy(0, to, old[name][of]) if by_class else old[name]
     return found
 
 

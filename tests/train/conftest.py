@@ -22,7 +22,12 @@ EACH = 12
 @pytest.fixture
 def ws(tmp_path: Path) -> Workspace:
     """Three classes of nine training and three validation images, two sites, a tiny network, and an open gate."""
-    ws, rng = Workspace(tmp_path), np.random.default_rng(0)
+    return small(tmp_path)
+
+
+def small(root: Path) -> Workspace:
+    """What `ws` is."""
+    ws, rng = Workspace(root), np.random.default_rng(0)
     labels = np.repeat(CLASSES, EACH)
     table = pd.DataFrame(
         {
