@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
-from flows import server
+from flows import hooks, server
 from flows.workspaces import git, has_identity, require_current
 from tasks.contracts.errors import GraftError
 from tasks.contracts.params_file import load_params, require_whole
@@ -43,7 +43,7 @@ class Check:
 def examine(ws: Workspace) -> list[Check]:
     """Every check, also where earlier ones are bad."""
     checks: tuple[Callable[[Workspace], Iterator[Check]], ...] = (
-        _libraries, _git, _disk, _memory, _gpu, _surroundings, _clock, _workspace, _remote, _server,
+        _libraries, _git, _disk, _memory, _gpu, _surroundings, _clock, _workspace, _hooks, _remote, _server,
     )  # fmt: skip
     return [one for check in checks for one in check(ws)]
 
@@ -154,6 +154,17 @@ def _workspace(ws: Workspace) -> Iterator[Check]:
         yield Check("workspace", "ok", f"{ws.root}: params, stages and contract are valid")
     if not ws.raw.is_dir():
         yield Check("data", "warn", "data/raw is missing", "put images there, a folder for each class")
+
+
+def _hooks(ws: Workspace) -> Iterator[Check]:
+    try:
+        old = hooks.stale(ws)
+    except GraftError:  # no git: said by another check
+        return
+    if old:
+        yield Check(
+            "git hooks", "warn", f"{', '.join(path.name for path in old)}: not this graft's lines", hooks.REMEDY
+        )
 
 
 def _remote(ws: Workspace) -> Iterator[Check]:

@@ -26,7 +26,8 @@ class Held(BadEnvironment):
 def only_run(ws: Workspace, *, wait: bool = False) -> Iterator[None]:
     """Hold the workspace for one run; the operating system frees it when the process ends, however it ends.
 
-    Raises Held, which names the holder, where another run holds it, unless this one is to `wait` for its turn.
+    Raises Held, which names the holder, where another run holds it, unless this one is to `wait` for its turn. One
+    waits at a time: what comes while another waits is refused too, or short intervals would pile up runs.
     """
     ws.private.mkdir(exist_ok=True)
     (ws.private / ".gitignore").write_text("*\n", encoding="utf-8")
@@ -34,13 +35,21 @@ def only_run(ws: Workspace, *, wait: bool = False) -> Iterator[None]:
         if not _take(file):
             if not wait:
                 raise Held(f"{ws.root} is in use by {_holder(file)}; wait until it ends")
-            say(f"waiting for {_holder(file)}")
-            while not _take(file):
-                time.sleep(SECONDS_BETWEEN_TRIES)
+            _wait(ws, file)
         file.truncate(0)
         json.dump(_here(), file)
         file.flush()
         yield
+
+
+def _wait(ws: Workspace, file: TextIO) -> None:
+    """Wait until the lock in `file` is ours. Raises Held where another run waits for it already."""
+    with (ws.private / "waiting.lock").open("a+", encoding="utf-8") as place:
+        if not _take(place):
+            raise Held(f"{ws.root} is in use by {_holder(file)}, and another run waits for its turn already")
+        say(f"waiting for {_holder(file)}")
+        while not _take(file):
+            time.sleep(SECONDS_BETWEEN_TRIES)
 
 
 def age(seconds: float) -> str:

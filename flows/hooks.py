@@ -11,27 +11,29 @@ from tasks.contracts.files import replacing
 from tasks.contracts.workspace import Workspace
 
 HOOKS = ("post-commit", "post-merge")
+REMEDY = "`graft watch --install-hook` replaces them"
 _BEGIN, _END = "# >>> graft watch >>>", "# <<< graft watch <<<"
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
 
 
 def install(ws: Workspace) -> list[Path]:
-    """Append graft's lines to the hooks, once; returns the files that were written.
+    """Append graft's lines to the hooks, once, in place of those of an earlier graft; returns the files written.
 
-    Raises BadUsage where a hook is not a shell script: nothing is written then.
+    Raises BadUsage where a hook is not a shell script, or graft's lines in it are cut short: nothing is written then.
     """
     paths = _paths(ws)
     for path in paths:
         if path.exists() and not _is_shell(path):
             raise BadUsage(f"{path} is no shell script; have it call `graft watch --once` itself")
-    return [path for path in paths if _write(path, _without(path) + _lines(ws))]
+    texts = {path: _without(path) + _lines(ws) for path in paths}
+    return [path for path, text in texts.items() if _write(path, text)]
 
 
 def remove(ws: Workspace) -> list[Path]:
     """Take graft's lines out again; a hook that held nothing else is removed. Returns the files that changed."""
     changed = []
     for path in _paths(ws):
-        if path.exists() and _BEGIN in path.read_text(encoding="utf-8", errors="surrogateescape"):
+        if path.exists() and _BEGIN in _read(path):
             rest = _without(path)
             if rest.strip() in ("", "#!/bin/sh"):
                 path.unlink()
@@ -39,6 +41,12 @@ def remove(ws: Workspace) -> list[Path]:
                 _write(path, rest)
             changed.append(path)
     return changed
+
+
+def stale(ws: Workspace) -> list[Path]:
+    """The hooks whose lines are of an earlier graft, of another place or cut short; a hook without any is not one."""
+    ours = _lines(ws)
+    return [path for path in _paths(ws) if path.exists() and _BEGIN in (text := _read(path)) and ours not in text]
 
 
 def _paths(ws: Workspace) -> list[Path]:
@@ -71,15 +79,21 @@ def _without(path: Path) -> str:
     """The hook without graft's lines, ready for more."""
     if not path.exists():
         return "#!/bin/sh\n"
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    head, begin, rest = text.partition(_BEGIN + "\n")
-    text = head + rest.partition(_END + "\n")[2] if begin else text
+    head, begin, rest = _read(path).partition(_BEGIN)
+    _, end, theirs = rest.partition(_END)
+    if begin and not end:
+        raise BadUsage(f"{path} has {_BEGIN!r} without {_END!r}; take graft's lines out by hand")
+    text = head + theirs.removeprefix("\n")
     return text if text.endswith("\n") else text + "\n"
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def _write(path: Path, text: str) -> bool:
     """Whether anything was to be written."""
-    if path.exists() and path.read_text(encoding="utf-8", errors="surrogateescape") == text:
+    if path.exists() and _read(path) == text:
         return False
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o755
     with replacing(path) as part:

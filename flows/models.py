@@ -111,6 +111,8 @@ def show_model(arguments: Namespace) -> int:
         return dump(shown)
     show(f"{version.title}, saved run {version.commit[:12]}, data {version.note['data']}")
     show(f"decision: {version.note['decision']['why']}")
+    if start := version.note.get("start"):
+        show(f"training: {one_line(start)}")
     if cost := version.note.get("latency"):
         show(cost_line(cost))
     if arguments.restore:

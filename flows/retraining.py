@@ -1,5 +1,6 @@
 """What `graft retrain`, `graft runs` and `graft watch` do. Each takes the parsed arguments and returns an exit code."""
 
+import signal
 import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
@@ -95,6 +96,7 @@ def watch(arguments: Namespace) -> int:
     from flows.commands import ready
     from flows.watch import Pace, Signals
     from flows.watch import watch as keep_watch
+    from tasks.contracts.progress import say
 
     if arguments.install_hook and arguments.remove_hook:
         raise BadUsage("--install-hook and --remove-hook exclude each other")
@@ -102,6 +104,8 @@ def watch(arguments: Namespace) -> int:
     if arguments.install_hook or arguments.remove_hook:
         changed = hooks.install(ws) if arguments.install_hook else hooks.remove(ws)
         return show("\n".join(map(str, changed)) or "nothing to change")
+    if old := hooks.stale(ws):
+        say(f"{', '.join(path.name for path in old)} in git's hooks: not this graft's lines; {hooks.REMEDY}")
     act = _act(ws, here=arguments.here)
     if arguments.once:
         return _once(ws, act)
@@ -191,15 +195,30 @@ def _tell(ws: Workspace, url: str, trigger: "Trigger") -> bool | None:
     return None
 
 
-def _run_here(ws: Workspace, trigger: "Trigger") -> bool:
+def _run_here(ws: Workspace, trigger: "Trigger") -> bool | None:
+    """None where the run was ended from outside: it is started again, ever more seldom, as long as that goes on."""
+    from tasks.contracts.progress import say
+
     door = [sys.executable, "-m", "flows.cli", "--workspace", str(ws.root), "retrain"]
     child = subprocess.Popen([*door, f"--reason={trigger.reason}", f"--event={trigger.event}"])  # noqa: S603
     try:
-        return child.wait() != 4  # the workspace may be in use; a run that began and failed has its record
+        code = child.wait()
+        if cause := _ended_by(code):
+            say(f"the run was ended from outside ({cause}) and is started again later")
+            return None
+        return code != 4  # the workspace may be in use; a run that began and failed has its record
     finally:
         if child.poll() is None:
             child.terminate()  # it writes a checkpoint's rest and ends
             child.wait()
+
+
+def _ended_by(code: int) -> str:
+    """The signal that ended a process of that exit code, itself or by way of the door; empty where none did."""
+    number = -code if code < 0 else code - 128
+    if code >= 0 and number not in (signal.SIGINT, signal.SIGTERM):
+        return ""
+    return f"{signal.Signals(number).name}{', as where memory runs out' if number == signal.SIGKILL else ''}"
 
 
 def _screen(run: "RunRecord") -> str:

@@ -16,6 +16,7 @@ from flows.publish import publish
 from flows.runs import Recorder, heal, recorded
 from flows.snapshots import Snapshot, files_of, keep, look
 from flows.stages import STAGES, Outcome, last_outcomes, only_run, stale_stages
+from flows.starting import pin_start
 from flows.workspaces import require_current
 from tasks.bias.drift import drift
 from tasks.contracts.errors import BadData, BadUsage, GateRefused
@@ -119,7 +120,9 @@ def _made(work: Work) -> Workspace:
     say(f"{scene.change.words()}; the run works beside your files, on commit {scene.commit[:12]}")
     lineage = scene.base.commit if scene.base else ""
     worktree = worktrees.make_worktree(ws, name, (scene.commit, lineage), scene.snapshot)
-    worktrees.mark(worktree, scene.place, name)
+    if scene.change.count or stale_stages(worktree)["train"]:  # else another pin would be the only cause to train
+        pin_start(ws, worktree)
+    worktrees.mark(worktree, scene.place, name)  # a run that was cut off goes on with the start that was pinned
     return worktree
 
 

@@ -22,6 +22,7 @@ FILES = (
     ".dvcignore",
     "data/.gitignore",
     "models/.gitignore",
+    "models/start.json",
     "reports/.gitignore",
 )
 SCAFFOLD = (*FILES, "contract.json", ".dvc/config", ".dvc/.gitignore")

@@ -20,7 +20,8 @@ from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 
 SETTINGS = ("dvc.yaml", "params.yaml", "decisions.csv", "contract.json")
-MADE = ("dvc.lock", "data/raw.dvc", "reports/metrics.json")  # what a run writes and git, not DVC's cache, keeps
+# what a run writes and git, not DVC's cache, keeps
+MADE = ("dvc.lock", "data/raw.dvc", "models/start.json", "reports/metrics.json")
 MARK = "unattended.json"
 QUIET_GIT = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")  # no hook of the user's runs for us
 

@@ -74,6 +74,22 @@ class Attempt:
     strategy: str
     val_accuracy: float
     val_loss: float
+    start: str = ""  # the version whose weights it started from; empty: the backbone's, or random ones for scratch
+
+
+@dataclass(frozen=True)
+class StartPin:
+    """`models/start.json`: the version that training may start from, named before a run began, or why there is none.
+
+    `learned` is each version whose training images those weights have learned from, with the commit of its saved run.
+    """
+
+    version: str = ""
+    weights_sha256: str = ""
+    learned: dict[str, str] = field(default_factory=dict)
+    why: str = ""
+    report: str = "start"
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,10 @@ class ModelRecord:
     seed: int
     train_images: int
     prepared_px: int
-    compared: tuple[Attempt, ...] = ()  # the strategies that `auto` chose from
+    compared: tuple[Attempt, ...] = ()  # the strategies and starts that were chosen from
+    started_from: str = ""  # the version whose weights training started from; empty: the backbone's
+    start: str = ""  # why from there
+    learned: dict[str, str] = field(default_factory=dict)  # versions whose images these weights knew already -> commit
     findings: tuple[Finding, ...] = ()
     report: str = "training"
     schema_version: int = SCHEMA_VERSION

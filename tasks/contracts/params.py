@@ -241,6 +241,7 @@ class TrainParams(Section):
 
     strategy: Literal["auto", "feature_extraction", "fine_tuning", "scratch"] = "fine_tuning"
     control: bool = True
+    start: Literal["best", "backbone"] = "best"
     head: Literal["linear", "cosine", "mlp"] = "linear"
     feature_stages: int = Field(3, ge=1)
     views: int = Field(0, ge=0, le=64)

@@ -33,6 +33,7 @@ class Workspace:
     splits = At("data/splits.parquet")
     weights = At("data/weights.parquet")
 
+    start = At("models/start.json")
     augmentation = At("models/augmentation.json")
     candidate = At("models/candidate")
     scratch = At("models/scratch")

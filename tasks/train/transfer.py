@@ -29,6 +29,7 @@ from tasks.train.forward import suits_bfloat16, validate, worst_group_accuracy
 from tasks.train.loop import Fitted, Learner, Recipe, fit
 from tasks.train.model import Head, fresh_net
 from tasks.train.ranks import current
+from tasks.train.start import Start
 from tasks.train.strategies import (
     FeatureExtraction,
     FineTuning,
@@ -42,7 +43,7 @@ from tasks.train.strategies import (
     whole,
 )
 
-RESULTS = 5  # the version of the stage's results; no checkpoint of another one is gone on from
+RESULTS = 6  # the version of the stage's results; no checkpoint of another one is gone on from
 IN_MEMORY_BYTES = 2**30  # of rows; more are read from the cache batch by batch
 _STEPS_BETWEEN_ENDS = 10  # of weight interpolation
 
@@ -65,6 +66,7 @@ class Task:
     views: int = 0
     seconds_between: float = SECONDS_BETWEEN  # checkpoints
     watch: Callable[[str, Position], None] | None = None  # told what is trained ("probe": a head) and where it stands
+    start: Start | None = None  # a version whose weights are started from instead of the backbone's
 
     @property
     def keeps_views(self) -> bool:
@@ -99,7 +101,8 @@ def transfer(task: Task, strategy: Strategy) -> Transferred:
         probed = _probed(task, net) if isinstance(strategy, FineTuning) and strategy.probe_first else {}
         fitted = _tune(task, net, strategy, parts)
     kept = fitted.history[fitted.best_epoch - 1]
-    found = Transferred(net, fitted, Attempt(strategy.name, kept.val_accuracy, kept.val_loss), before)
+    on_val = Attempt(strategy.name, kept.val_accuracy, kept.val_loss, task.start.version if task.start else "")
+    found = Transferred(net, fitted, on_val, before)
     if isinstance(strategy, FineTuning) and strategy.interpolate:
         found = _interpolated(task, found, probed)
     require_unmoved(before, fingerprint(parts))
@@ -114,7 +117,10 @@ def _network(task: Task, strategy: Strategy) -> TransferNet:
         if isinstance(strategy, Scratch)
         else build_backbone(task.backbone, task.root)
     )
-    return fresh_net(backbone, task.head, task.recipe.seed)
+    net = fresh_net(backbone, task.head, task.recipe.seed)
+    if task.start:
+        task.start.fill(net)
+    return net
 
 
 def head_batches(task: Task, net: TransferNet) -> tuple[RowBatches, RowBatches]:
@@ -206,7 +212,7 @@ def _interpolated(task: Task, tuned: Transferred, probed: dict[str, Tensor]) -> 
         net.load_state_dict(end | {name: torch.lerp(old, new, share) for name, (old, new) in moved.items()})
         loss, accuracy = validate(net, val, device)
         worst = worst_group_accuracy(net, val, device) if task.recipe.group_dro else 0.0
-        return Attempt(tuned.on_val.strategy, accuracy, loss), worst
+        return replace(tuned.on_val, val_accuracy=accuracy, val_loss=loss), worst
 
     def order(share: float) -> tuple[float, tuple[float, float]]:
         found, worst = attempt(share)
@@ -225,7 +231,7 @@ def rank(attempt: Attempt) -> tuple[float, float]:
 
 
 def _checkpoint(task: Task, name: str, strategy: dict[str, Any]) -> Checkpoint:
-    """The key holds everything that decides the result but what the network starts from, which `backbone` names."""
+    """The key holds everything that decides the result; what the network starts from by `backbone` and `start`."""
     digest = hashlib.sha256()
     for samples in (task.train, task.val):
         digest.update("".join(samples.sha256).encode())
@@ -236,6 +242,7 @@ def _checkpoint(task: Task, name: str, strategy: dict[str, Any]) -> Checkpoint:
         "processes": current().size,
         "strategy": [name, strategy],
         "backbone": asdict(task.backbone),
+        "start": [task.start.sha256, *task.start.classes] if task.start else [],
         "head": asdict(task.head),
         "recipe": {**asdict(task.recipe), "device": task.recipe.device.type},
         "policy": [list(task.policy.transforms), task.policy.side_px, task.views],

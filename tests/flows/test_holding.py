@@ -56,6 +56,27 @@ def test_who_waits_gets_its_turn_when_the_holder_is_killed(tmp_path, holder):
     waiting.join()
 
 
+def test_one_waits_at_a_time_and_the_next_that_would_is_told(tmp_path, holder, monkeypatch):
+    waits, got = threading.Event(), threading.Event()
+    monkeypatch.setattr("flows.holding.say", lambda _words: waits.set())
+
+    def wait() -> None:
+        with only_run(Workspace(tmp_path), wait=True):
+            got.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert waits.wait(30)
+    message = f"process {holder.pid} .* and another run waits for its turn already"
+    with pytest.raises(Held, match=message), only_run(Workspace(tmp_path), wait=True):
+        pass
+    holder.kill()
+    assert got.wait(30)
+    waiting.join()
+    with only_run(Workspace(tmp_path), wait=True):  # and then there is a turn for the next
+        pass
+
+
 @pytest.mark.parametrize("text", ["", "process 7", '{"pid": 1}', "[1]", '{"since": "x"}', "\x00"])
 def test_a_lock_that_says_nothing_useful_is_still_a_lock(tmp_path, holder, text):
     (tmp_path / ".graft" / "run.lock").write_text(text)

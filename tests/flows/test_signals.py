@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pytest
 
-from flows import cli, hooks, retraining, webhook
+from flows import cli, doctor, hooks, retraining, webhook
 from flows.server import slug
 from flows.workspaces import git, init
 from tasks.contracts.errors import BadEnvironment, BadUsage
@@ -99,6 +99,54 @@ def test_a_hook_in_another_language_is_left_alone(ws):
     with pytest.raises(BadUsage, match="no shell script"):
         hooks.install(ws)
     assert not mine.with_name("post-commit").exists()
+
+
+def test_lines_of_an_earlier_graft_are_said_and_replaced(ws, door, capsys):
+    hooks.install(ws)
+    mine = ws.root / ".git" / "hooks" / "post-commit"
+    assert hooks.stale(ws) == []
+    text = mine.read_text()
+    mine.write_text(THEIRS + text.removeprefix("#!/bin/sh\n").replace("--quiet watch", "watch --old") + "echo last\n")
+    assert hooks.stale(ws) == [mine]
+    (check,) = doctor._hooks(ws)
+    assert (check.verdict, check.remedy) == ("warn", "`graft watch --install-hook` replaces them")
+    assert cli.main(["--workspace", str(ws.root), "watch", "--once", "--here"]) == 3  # there are no data
+    assert "post-commit in git's hooks: not this graft's lines" in capsys.readouterr().err
+    assert hooks.install(ws) == [mine]
+    assert (hooks.stale(ws), list(doctor._hooks(ws)), mine.read_text().count("graft watch >>>")) == ([], [], 1)
+    commit(ws, "one")
+    wait_for(door.exists)
+    assert door.read_text() == f"{ws.root} watch --once git:\n"
+    assert hooks.remove(ws)[0] == mine
+    assert mine.read_text() == THEIRS + "echo last\n"
+
+
+def test_lines_that_are_cut_short_take_nobody_elses_with_them(ws):
+    hooks.install(ws)
+    mine = ws.root / ".git" / "hooks" / "post-merge"
+    cut = mine.read_text().replace("# <<< graft watch <<<\n", "echo theirs\n")
+    mine.write_text(cut)
+    assert hooks.stale(ws) == [mine]
+    for change in (hooks.install, hooks.remove):
+        with pytest.raises(BadUsage, match="take graft's lines out by hand"):
+            change(ws)
+        assert mine.read_text() == cut
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        *((script, None) for script in ("kill -9 $$", "kill -TERM $$", "exit 130", "exit 143")),
+        ("exit 4", False),
+        *((f"exit {code}", True) for code in (0, 1, 3, 5)),
+    ],
+)
+def test_a_run_that_is_ended_from_outside_is_not_done(ws, monkeypatch, tmp_path, script, answer):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert retraining._run_here(ws, Trigger("one more")) is answer
 
 
 def test_hooks_go_where_git_looks_for_them(ws):

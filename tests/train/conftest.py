@@ -9,7 +9,7 @@ import pytest
 
 from tasks.augment.policy import describe, make_policy
 from tasks.contracts.files import write_record, write_table
-from tasks.contracts.model_records import SelectionReport
+from tasks.contracts.model_records import SelectionReport, StartPin
 from tasks.contracts.params import AugmentParams
 from tasks.contracts.records import GateReport
 from tasks.contracts.workspace import Workspace
@@ -22,7 +22,12 @@ EACH = 12
 @pytest.fixture
 def ws(tmp_path: Path) -> Workspace:
     """Three classes of nine training and three validation images, two sites, a tiny network, and an open gate."""
-    ws, rng = Workspace(tmp_path), np.random.default_rng(0)
+    return small(tmp_path)
+
+
+def small(root: Path) -> Workspace:
+    """What `ws` is."""
+    ws, rng = Workspace(root), np.random.default_rng(0)
     labels = np.repeat(CLASSES, EACH)
     table = pd.DataFrame(
         {
@@ -40,5 +45,6 @@ def ws(tmp_path: Path) -> Workspace:
     write_table(ws.weights, table[["sha256"]].assign(weight=1.0))
     write_record(ws.gate, GateReport(True, (), "test"))
     write_record(ws.augmentation, describe(make_policy(AugmentParams(policy="light"), SIDE_PX), ""))
+    write_record(ws.start, StartPin(why="there was no champion"))
     write_record(ws.selection, SelectionReport(replace(REF, network="resnet18-w8"), "", (), (), (), ()))
     return ws
