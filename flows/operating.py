@@ -37,6 +37,8 @@ def up(arguments: Namespace) -> int:
             _ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
             say("starting a worker")
             state = server.start_worker(ws, params, state)
+        for name in _ask(ws, state.url, lambda client: _crash_gone(client, ws)):
+            say(f"run {name} is marked as crashed: its process is gone")
         from flows.deployments import worker_is_online
 
         server.wait_for_worker(ws, state, lambda: _ask(ws, state.url, lambda client: worker_is_online(client, ws)))
@@ -150,6 +152,12 @@ async def _crash(client: "PrefectClient", ws: Workspace, why: str, *, began: boo
     from flows.leftovers import AT_WORK, SUBMITTED, crash_leftovers
 
     return await crash_leftovers(client, ws, AT_WORK if began else SUBMITTED, why)
+
+
+async def _crash_gone(client: "PrefectClient", ws: Workspace) -> list[str]:
+    from flows.leftovers import crash_gone
+
+    return await crash_gone(client, ws)
 
 
 async def _missing(client: "PrefectClient", params: "OperateParams") -> list[str]:
