@@ -23,9 +23,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.postgres import Postgres, postgres
+from benchmarks.postgres import Postgres, kill_family, postgres
 from benchmarks.served import ENDED, Site, make_site, processes_of, quiet, until
-from flows.processes import end
 from flows.runs import runs_of
 from flows.server import state_of
 from flows.stages import STAGES, bring_up_to_date, stale_stages, track_raw
@@ -252,14 +251,14 @@ def _kill_worker(site: Site) -> None:
     state = state_of(site.ws)
     if state is None or state.worker is None or not state.worker.alive:
         raise RuntimeError("there is no worker to kill")
-    end(state.worker, seconds=0)
+    kill_family(state.worker.pid)
 
 
 def _kill_server(site: Site) -> None:
     state = state_of(site.ws)
     if state is None or not state.server.alive:
         raise RuntimeError("there is no server to kill")
-    end(state.server, seconds=0)
+    kill_family(state.server.pid)
 
 
 def _kill_database(site: Site) -> None:

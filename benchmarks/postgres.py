@@ -40,12 +40,7 @@ class Postgres:
 
     def kill(self) -> None:
         """SIGKILL to the server and every process of it, at once."""
-        postmaster = psutil.Process(int((self.folder / "db" / "postmaster.pid").read_text().split()[0]))
-        family = [postmaster, *postmaster.children(recursive=True)]
-        for process in family:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(family, timeout=10)
+        kill_family(int((self.folder / "db" / "postmaster.pid").read_text().split()[0]))
 
     def call(self, program: str, *arguments: str) -> None:
         """Run one of Postgres' own programs as the user who owns the folder."""
@@ -76,6 +71,16 @@ def postgres() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+def kill_family(pid: int) -> None:
+    """SIGKILL to a process and all that it started, itself first; returns when they are gone."""
+    first = psutil.Process(pid)
+    family = [first, *first.children(recursive=True)]
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    psutil.wait_procs(family, timeout=10)
 
 
 def free_port() -> int:
