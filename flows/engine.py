@@ -13,7 +13,7 @@ from flows.stages import STAGES, Outcome, bring_up_to_date, note
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 
-START_UP_SECONDS = "120"  # Prefect's own 20 fail on a busy machine
+START_UP_SECONDS = "240"  # Prefect's own 20 fail on a busy machine, and 120 failed where ten runs began at once
 
 
 @dataclass(frozen=True)
