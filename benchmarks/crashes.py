@@ -8,37 +8,25 @@ Prints a table; exits 1 where a case failed.
 """
 
 import argparse
-import json
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from benchmarks.postgres import Postgres, kill_family, postgres
-from benchmarks.served import ENDED, Site, make_site, processes_of, quiet, until
-from flows.runs import runs_of
+from benchmarks.served import ENDED, Site, make_site, quiet, until
+from benchmarks.wreckage import MOMENTS, Hashes, begun, hashes, problems, seconds_of
 from flows.server import state_of
-from flows.stages import STAGES, bring_up_to_date, stale_stages, track_raw
-from flows.workspaces import git
+from flows.stages import STAGES, bring_up_to_date, track_raw
 from tasks.contracts.environment import prepare_environment
-from tasks.register.registry import versions
 
-PUBLISH = "publish"
-MOMENTS = (*STAGES, PUBLISH)
 VICTIMS = ("worker", "server", "database")
 FLOWS = ("pipeline", "retrain")
-_BEGINS = {**{name: f"-- {name}: " for name in STAGES}, PUBLISH: "saving the run ..."}
-
-Hashes = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -126,11 +114,8 @@ def undisturbed(site: Site, flow: str) -> Undisturbed:
     state = _end_of(site, run)
     if state != "COMPLETED":
         raise RuntimeError(f"the undisturbed run ended as {state}: {site.message(run)}")
-    begun = [(moment, at) for moment, at in _lines(site) if moment]
-    last = max(at for _, at in _lines(site))
-    ends = [at for _, at in begun[1:]] + [last]
-    hashes, seconds = _hashes(site), {m: after - at for (m, at), after in zip(begun, ends, strict=True)}
-    return Undisturbed(hashes, seconds, dict(_before(site)) if flow == "pipeline" else {})
+    made, seconds = hashes(site), seconds_of(site)
+    return Undisturbed(made, seconds, dict(_before(site)) if flow == "pipeline" else {})
 
 
 def _before(site: Site) -> Iterator[tuple[str, Path]]:
@@ -147,92 +132,29 @@ def crash(site: Site, flow: str, case: Case, expected: Undisturbed) -> Result:
     """One case, from a workspace in which no moment but those before has been; a failure is a problem told."""
     site.put_back(expected.before.get(case.moment))
     first = site.start(flow)
-    result = Result(case)
+    runs, result = [first], Result(case)
     try:
         _in_the_middle(site, case.moment, expected)
         KILLS[case.victim](site)
-        killed, fell = time.monotonic(), _at(site)
+        killed, fell = time.monotonic(), begun(site)[-1]
         if site.database and case.victim == "database":
             site.database.start()
         up(site)
-        result = replace(result, fell=fell, up_s=time.monotonic() - killed, runs=1)
+        result = replace(result, fell=fell, up_s=time.monotonic() - killed)
         result = replace(result, first=_end_of(site, first))
-        run = first
         if result.first != "COMPLETED":
-            run = site.start(flow)
-            state = _end_of(site, run)
-            result = replace(result, runs=2)
-            if state != "COMPLETED":
-                raise RuntimeError(f"the next run ended as {state}: {site.message(run)}")
-        result = replace(result, whole_s=time.monotonic() - killed)
-        return replace(result, problems=tuple(_problems(site, flow, result, expected, (first, run))))
+            runs.append(site.start(flow))
+            if (state := _end_of(site, runs[1])) != "COMPLETED":
+                raise RuntimeError(f"the next run ended as {state}: {site.message(runs[1])}")
+        result = replace(result, runs=len(runs), whole_s=time.monotonic() - killed)
+        return replace(result, problems=tuple(problems(site, flow, runs, fell, expected.hashes)))
     except (OSError, RuntimeError) as error:
-        return replace(result, problems=(*result.problems, " ".join(str(error).split())[:600]))
-
-
-def _problems(site: Site, flow: str, result: Result, expected: Undisturbed, runs: Any) -> Iterator[str]:
-    """What is lost, doubled or left at work."""
-    known = versions(site.ws)
-    if [version.name for version in known] != ["model@1"] or not known[0].champion:
-        yield f"versions: {[version.name for version in known]}"
-        return
-    if _hashes(site) != expected.hashes:
-        yield "other hashes"
-    if flow == "pipeline" and (stale := {name: why for name, why in stale_stages(site.ws).items() if why}):
-        yield f"outputs: {stale}"
-    records = runs_of(site.ws)
-    if states := [record.state for record in records if record.state == "running"]:
-        yield f"records: {states}"
-    if doubled := [
-        event for event, number in Counter(r.trigger.event for r in records if r.trigger.event).items() if number > 1
-    ]:
-        yield f"recorded twice: {doubled}"
-    if len(records) != result.runs or records[0].state != "done":
-        yield f"{len(records)} records of {result.runs} runs, the last {records[0].state}"
-    if again := _again(site, result.fell):
-        yield f"done again: {again}"
-    if left := site.at_work():
-        yield f"at work for ever: {left}"
-    with suppress(TimeoutError):  # a run that completed has a moment to end
-        until(lambda: not any(map(processes_of, runs)), "end", 30)
-    if alive := [pid for run in runs for pid in processes_of(run)]:
-        yield f"processes left: {alive}"
-
-
-def _again(site: Site, fell: str) -> list[str]:
-    """Stages that had ended before the kill and yet ran again."""
-    whole = MOMENTS[: MOMENTS.index(fell)]
-    begun = Counter(moment for moment, _ in _lines(site))
-    return [name for name in whole if begun[name] > 1]
-
-
-def _hashes(site: Site) -> Hashes:
-    """Of every output of every stage, as the commit of the only version has them in its `dvc.lock`."""
-    (version,) = versions(site.ws)
-    lock = YAML(typ="safe").load(git(site.ws, "show", f"{version.commit}:dvc.lock"))
-    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+        return replace(result, problems=(" ".join(str(error).split())[:600],))
 
 
 def _in_the_middle(site: Site, moment: str, expected: Undisturbed) -> None:
-    until(lambda: moment in [begun for begun, _ in _lines(site)], f"beginning of {moment}", pause=0.02)
+    until(lambda: moment in begun(site), f"beginning of {moment}", pause=0.02)
     time.sleep(expected.seconds[moment] / 2)
-
-
-def _at(site: Site) -> str:
-    """The moment that began last."""
-    return str([moment for moment, _ in _lines(site) if moment][-1])
-
-
-def _lines(site: Site) -> list[tuple[str | None, float]]:
-    """What the logs say: the moment that a line begins, and when it was said."""
-    found = []
-    for path in sorted((site.ws.private / "logs").glob("*.jsonl")):
-        for text in path.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError):  # the last line of a killed process may be cut short
-                line = json.loads(text)
-                moment = next((name for name, begins in _BEGINS.items() if line["text"].startswith(begins)), None)
-                found.append((moment, datetime.fromisoformat(line["time"]).timestamp()))
-    return found
 
 
 def _end_of(site: Site, run: dict[str, Any]) -> str:
