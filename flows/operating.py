@@ -188,6 +188,9 @@ def _ask(ws: Workspace, url: str, work: "Callable[[PrefectClient], Awaitable[T]]
     """Do some work with a client of the API at `url`. Raises BadEnvironment with the server's words where it fails."""
     os.environ.setdefault("PREFECT_HOME", str(ws.private / "prefect"))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    from flows.server import RETRIED, RETRIED_CODES
+
+    os.environ.setdefault(RETRIED, RETRIED_CODES)
     import httpx
     from prefect.client.orchestration import PrefectClient
 
