@@ -1,4 +1,4 @@
-"""`python -m benchmarks.overhead [--rounds N]`: what it costs that somebody drives the stages: all of them, small data.
+"""`python -m benchmarks.overhead [--rounds N] [--ways ...]`: what driving all the stages costs, on small data.
 
 Five ways to the same outputs in turn, each from a workspace in which nothing has run: `graft stage` for each stage in
 order, `dvc repro`, all in one process under DVC alone, the flow in Prefect's embedded engine, and the flow on the
@@ -52,6 +52,7 @@ class Cost:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: 3")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all")
     parser.add_argument("--body", nargs=2, help=argparse.SUPPRESS)  # the way and the workspace, in a process of its own
     asked = parser.parse_args()
     quiet()
@@ -63,9 +64,9 @@ def main() -> int:
         site = make_site(Path(folder))
         up(site)
         try:
-            costs: dict[str, list[Cost]] = {way: [] for way in WAYS}
+            costs: dict[str, list[Cost]] = {way: [] for way in asked.ways}
             for number in range(asked.rounds):
-                for way in WAYS[:: -1 if number % 2 else 1]:
+                for way in asked.ways[:: -1 if number % 2 else 1]:
                     costs[way].append(measure(site, way))
         finally:
             site.graft("down")
@@ -149,7 +150,7 @@ def time_body(way: str, ws: Workspace) -> Body:
 
 def table(costs: dict[str, list[Cost]]) -> str:
     """A row for each way, in Markdown; CPU seconds in brackets. The CPU time of a server apart is not in it."""
-    plain = costs["graft stage"]
+    plain = costs.get("graft stage", [])
     head = [
         "",
         "from call to end, s",
@@ -160,8 +161,8 @@ def table(costs: dict[str, list[Cost]]) -> str:
     ]
     rows = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for way, of in costs.items():
-        over = [(a.wall - b.wall, a.cpu - b.cpu) for a, b in zip(of, plain, strict=True)]
-        cells = [_both([(cost.wall, cost.cpu) for cost in of]), _both(over)]
+        over = [(a.wall - b.wall, a.cpu - b.cpu) for a, b in zip(of, plain, strict=False)]
+        cells = [_both([(cost.wall, cost.cpu) for cost in of]), _both(over) if over else ""]
         if bodies := [cost.body for cost in of if cost.body]:
             cells.append(_both([(one.wall, one.cpu) for one in bodies]))
             cells.append(_both([(one.steps_wall, one.steps_cpu) for one in bodies]))
