@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.logs import RUN_ID
-from flows.server import HEARTBEAT_SECONDS, address, answers, slug
+from flows.server import HEARTBEAT_SECONDS, RETRIED, RETRIED_CODES, address, answers, slug
 from flows.stages import STAGES, Outcome, bring_up_to_date, note
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 
-START_UP_SECONDS = "120"  # Prefect's own 20 fail on a busy machine
+START_UP_SECONDS = "240"  # Prefect's own 20 fail on a busy machine, and 120 failed where ten runs began at once
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ def prepare_engine(ws: Workspace) -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # graft says what happens; tracebacks are for bugs
     url = os.environ.get("PREFECT_API_URL") or address(ws)
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT_SECONDS))  # the server waits for no less
+    os.environ.setdefault(RETRIED, RETRIED_CODES)
     if url and answers(url):
         os.environ["PREFECT_API_URL"] = url
         os.environ.setdefault(

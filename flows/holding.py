@@ -15,6 +15,8 @@ from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 
 SECONDS_BETWEEN_TRIES = 1.0
+SECONDS_TO_SAY = 0.5  # from taking the lock to the name in it
+NOBODY = "another run"
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 
 
@@ -84,11 +86,18 @@ def _here() -> dict[str, Any]:
 
 
 def _holder(file: TextIO) -> str:
-    """Who holds it, in words; one that has only just taken it has written nothing yet."""
+    """Who holds it, in words; one that has only just taken it is given a moment to say."""
+    until = time.monotonic() + SECONDS_TO_SAY
+    while (said := _said(file)) == NOBODY and time.monotonic() < until:
+        time.sleep(0.02)
+    return said
+
+
+def _said(file: TextIO) -> str:
     file.seek(0)
     try:
         found = json.loads(file.read())
         since = age(time.time() - found["since"])
         return f"{found['owner']}, process {found['pid']} on {found['host']}, for {since}"
     except (ValueError, KeyError, TypeError):
-        return "another run"
+        return NOBODY

@@ -10,12 +10,15 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
+from flows.processes import values_of
+from flows.runs import runs_of
 from flows.server import slug
 from tasks.contracts.workspace import Workspace
 
 AT_ONCE = 10  # requests
 PLANNED = "Scheduled"  # late runs and those that wait for their turn have other names
 AT_WORK = ("PENDING", "RUNNING", "CANCELLING")
+OF_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a process that a worker started, and of what that started
 SUBMITTED = ("PENDING",)  # given to a worker, and no process of its own yet that could send heartbeats
 
 
@@ -33,6 +36,29 @@ async def crash_leftovers(client: PrefectClient, ws: Workspace, states: tuple[st
     for run in found:
         await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
     return len(found)
+
+
+async def crash_gone(client: PrefectClient, ws: Workspace) -> list[str]:
+    """Mark the running runs of the workspace as crashed whose process on this machine is gone; returns their names.
+
+    A run whose server or database died may end without being able to tell, and before its first heartbeat was heard:
+    then no automation misses one. Of what was started elsewhere, and left no record here, nothing is known.
+    """
+    wanted = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING"]}}, "tags": {"all_": [slug(ws)]}})
+    before = await client.read_flow_runs(flow_run_filter=wanted)
+    alive = set(values_of(OF_RUN).values())
+    known = {run.id: run.state == "running" for run in runs_of(ws)}
+    gone = []
+    for run in before:
+        recorded = [known[tag] for tag in run.tags if tag in known]
+        here = run.work_pool_name == slug(ws) or bool(recorded)
+        if not here or any(recorded) or str(run.id) in alive:
+            continue
+        now = await client.read_flow_run(run.id)  # its process may have told of its end before it was looked for
+        if now.state and now.state.is_running():
+            await client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
+            gone.append(run.name)
+    return gone
 
 
 async def drop_overdue(client: PrefectClient, deployment: UUID, why: str) -> int:

@@ -37,6 +37,8 @@ def up(arguments: Namespace) -> int:
             ask(ws, state.url, lambda client: _crash(client, ws, lost, began=False))
             say("starting a worker")
             state = server.start_worker(ws, params, state)
+        for name in ask(ws, state.url, lambda client: _crash_gone(client, ws)):
+            say(f"run {name} is marked as crashed: its process is gone")
         from flows.deployments import worker_is_online
 
         server.wait_for_worker(ws, state, lambda: ask(ws, state.url, lambda client: worker_is_online(client, ws)))
@@ -171,6 +173,12 @@ async def _crash(client: "PrefectClient", ws: Workspace, why: str, *, began: boo
     return await crash_leftovers(client, ws, AT_WORK if began else SUBMITTED, why)
 
 
+async def _crash_gone(client: "PrefectClient", ws: Workspace) -> list[str]:
+    from flows.leftovers import crash_gone
+
+    return await crash_gone(client, ws)
+
+
 async def _unfit(client: "PrefectClient", params: "OperateParams") -> list[str]:
     from flows.telling import unfit_blocks
 
@@ -211,6 +219,9 @@ def ask(ws: Workspace, url: str, work: "Callable[[PrefectClient], Awaitable[T]]"
     (ws.private / ".gitignore").write_text("*\n", encoding="utf-8")
     os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    from flows.server import RETRIED, RETRIED_CODES
+
+    os.environ.setdefault(RETRIED, RETRIED_CODES)
     import httpx
     from prefect.client.orchestration import PrefectClient
     from prefect.settings import get_current_settings

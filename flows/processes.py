@@ -60,6 +60,18 @@ def end(process: Process, seconds: float = SECONDS_TO_END) -> None:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
+def values_of(variable: str) -> dict[int, str]:
+    """Who was told what by this environment variable: its value by process id, of all processes that may be asked."""
+    mark = os.fsencode(f"{variable}=")
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is somebody else's
+            for one in (folder / "environ").read_bytes().split(b"\0"):
+                if one.startswith(mark):
+                    found[int(folder.name)] = os.fsdecode(one.removeprefix(mark))
+    return found
+
+
 def last_line(log: Path) -> str:
     """The last line of a log that says something."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []

@@ -32,6 +32,7 @@ SECONDS_OF_PATIENCE = 10.0  # with one request; where nothing listens the answer
 SECONDS_BETWEEN_LINES = 10.0
 HEARTBEAT_SECONDS = 30  # the shortest that Prefect allows
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # a user's own wins: a password belongs there, not in params.yaml
+RETRIED, RETRIED_CODES = "PREFECT_CLIENT_RETRY_EXTRA_CODES", "500"  # a server without its database says 500
 CLONE = "GRAFT_CLONE"  # says to the runs of a worker on another machine where its clone of the workspace is
 UNSAID = (
     CLONE,
@@ -207,6 +208,7 @@ def environment(ws: Workspace, params: OperateParams, url: str) -> dict[str, str
         "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "10",
         # kept in memory, as is usual, the turn of a run that died with the server would never be free again
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        RETRIED: RETRIED_CODES,
         "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),

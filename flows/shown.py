@@ -4,15 +4,19 @@ import base64
 from collections import Counter
 from pathlib import Path
 
+import httpx
 from prefect.artifacts import (
     create_image_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
 )
+from prefect.exceptions import PrefectException
 
 from flows.assets import show_assets
 from flows.stages import REPORTS, STAGES, Outcome
+from tasks.contracts.errors import one_line
+from tasks.contracts.progress import say
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
 
@@ -21,7 +25,15 @@ COLUMNS = ("severity", "check", "subject", "message")
 
 
 def show_stage(ws: Workspace, outcome: Outcome) -> None:
-    """Assets and artifacts of a stage that was brought up to date."""
+    """Assets and artifacts of a stage that was brought up to date; what a server does not take is said, and costs no work."""
+    try:
+        _show(ws, outcome)
+    except (httpx.HTTPError, PrefectException) as error:
+        words = one_line(str(error)) or type(error).__name__
+        say(f"{outcome.stage} is not shown on the server ({words}); the run goes on")
+
+
+def _show(ws: Workspace, outcome: Outcome) -> None:
     stage = outcome.stage
     show_assets(ws, outcome)
     done = 100 * (STAGES.index(stage) + 1) / len(STAGES)

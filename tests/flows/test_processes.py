@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.processes import end, last_line, spawn
+from flows.processes import end, last_line, spawn, values_of
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -58,3 +58,15 @@ def test_the_last_line_that_says_something(tmp_path):
     (tmp_path / "log").write_text("one\ntwo \n\n")
     assert last_line(tmp_path / "log") == "two"
     assert last_line(tmp_path / "none") == "nothing"
+
+
+def test_who_was_told_of_a_variable_is_found_while_it_lives(tmp_path):
+    process = spawn(
+        [sys.executable, "-c", "import time; time.sleep(600)"], {"GRAFT_TOLD": "a=b c"}, tmp_path, tmp_path / "log"
+    )
+    while process.pid not in values_of("GRAFT_TOLD"):  # between fork and exec it still has our variables
+        time.sleep(0.05)
+    assert values_of("GRAFT_TOLD") == {process.pid: "a=b c"}
+    assert not values_of("GRAFT_TOL")
+    end(process, seconds=0)
+    assert not values_of("GRAFT_TOLD")
