@@ -25,7 +25,10 @@ COLUMNS = ("severity", "check", "subject", "message")
 
 
 def show_stage(ws: Workspace, outcome: Outcome) -> None:
-    """Assets and artifacts of a stage that was brought up to date; what a server does not take is said, and costs no work."""
+    """Assets and artifacts of a stage that was brought up to date.
+
+    What a server does not take is said, and costs no work.
+    """
     try:
         _show(ws, outcome)
     except (httpx.HTTPError, PrefectException) as error:
