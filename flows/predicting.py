@@ -53,11 +53,11 @@ def predict(arguments: Namespace) -> int:
     counts: Counter[str] = Counter()
     first: Answer | None = None
     on_screen = not arguments.out and sys.stdout.isatty()  # where the lines themselves show how far it is
-    bar = nullcontext(lambda _units, _note: None) if on_screen else meter(len(paths), "predicting")
+    bar = nullcontext(lambda _units: None) if on_screen else meter(len(paths), "predicting")
     with _written(arguments, bundle, model) as write, bar as advance:
         for some in found:
             write(some)
-            advance(len(some), "")
+            advance(len(some))
             counts.update(_kind(one) for one in some)
             first = first or next((one for one in some if one.problem), None)
     if arguments.out and not arguments.json:

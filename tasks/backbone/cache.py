@@ -12,14 +12,17 @@ import os
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256 as sha256_new
 from pathlib import Path
 from shutil import disk_usage
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -27,6 +30,7 @@ from torch import Tensor
 from tasks.contracts.files import replacing, sha256_of
 from tasks.contracts.progress import say
 
+FOLDER = "features"  # in the cache of a workspace
 LIMIT_BYTES = 20 * 10**9  # or half of what the disk has left for it, where that is less
 SHARD_ROWS, SHARD_BYTES = 1024, 64 * 2**20  # so much is lost at most when a run is killed
 _SUFFIX = ".safetensors"
@@ -111,6 +115,29 @@ class Writer:
             self.places |= written
             self.is_full = not written
         self._keys, self._rows = [], []
+
+
+def remembered(
+    root: Path, key: str, names: Sequence[str], compute: Callable[[NDArray[np.int64]], NDArray[Any]]
+) -> NDArray[Any]:
+    """Rows (n, width) of the images `names` (content hashes): what is known is read, the rest computed and kept.
+
+    `compute` gives the rows of some positions, at most SHARD_ROWS; `key` names all that decides them but the image.
+    """
+    cache = RowCache(root, sha256_new(key.encode()).hexdigest())
+    writer, places = Writer(cache), cache.find(names)
+    found = read_rows(list(places.values()))
+    rows = {name: found[place].numpy() for name, place in places.items() if place in found}
+    first = {name: i for i, name in reversed(list(enumerate(names)))}
+    missing = np.array(sorted(i for name, i in first.items() if name not in rows), np.int64)
+    for start in range(0, len(missing), SHARD_ROWS):
+        at = missing[start : start + SHARD_ROWS]
+        values, keys = compute(at), [names[i] for i in at]
+        writer.add(keys, torch.from_numpy(values))
+        rows |= zip(keys, values, strict=True)
+    writer.flush()
+    cache.close()
+    return np.stack([rows[name] for name in names]) if len(names) else compute(missing)
 
 
 def read_rows(places: Sequence[Place]) -> dict[Place, Tensor]:

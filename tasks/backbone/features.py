@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.backbone.cache import Place, RowCache, Writer, limit_of, read_rows
+from tasks.backbone.cache import FOLDER, Place, RowCache, Writer, limit_of, read_rows
 from tasks.backbone.network import Backbone
 from tasks.backbone.rows import BATCH as BATCH
 from tasks.backbone.rows import Floats, PixelSource, View, Work
@@ -16,8 +16,6 @@ from tasks.backbone.split import Trunk
 from tasks.contracts.model_records import BackboneRef
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import say
-
-FOLDER = "features"  # in the cache of a workspace
 
 
 class Rows:

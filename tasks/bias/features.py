@@ -4,6 +4,8 @@ They are of two sorts. What a container is like (size, compression, header, bord
 Tones and sharpness may be: grass is green. Both can be learned instead of the subject; only the first are always wrong.
 """
 
+import functools
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -11,16 +13,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.contracts.images import PIXELS_VERSION
 from tasks.contracts.prepared import Pixels
 
 Floats = NDArray[np.float64]
 Kind = Literal["border", "size", "header", "compression", "tone", "sharpness"]
 
+CODE = 1  # raised when a number of a picture changes
 TILES = 4  # along each side, whose mean colours are features
 _SIDE_PX = 64
 _CORNER_PX = 16
 _RIM_PX = 4
-_AT_ONCE = 128
+_AT_ONCE = 32
 _CHANNELS = ("red", "green", "blue")
 _CORNERS = {"top_left": (0, 0), "top_right": (0, 1), "bottom_left": (1, 0), "bottom_right": (1, 1)}
 _LAPLACIAN = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
@@ -43,15 +47,23 @@ _LEVELS = {"format": "format", "mode": "mode"}  # columns of few values: each va
 _MAY_BE_SUBJECT = ("bytes", "bytes_per_pixel")  # a detailed picture is large however it was compressed
 
 
-def trivial_features(images: pd.DataFrame, pixels: Pixels) -> dict[str, Floats]:
+def trivial_features(images: pd.DataFrame, pixels: Pixels, cache: Path | None = None) -> dict[str, Floats]:
     """Per image of `images` (columns `pixels`, `width`, `height`, and those of the scan that are there): name -> (n,).
 
-    A value that is missing counts as the median, so that it speaks for no class. Constant features are left out.
+    A value that is missing counts as the median, so that it speaks for no class. Constant features are left out. Where
+    there is a workspace's `cache`, what is known of a picture by its `sha256` is not measured again.
     """
     table = _of_the_file(images)
     rows = images["pixels"].to_numpy(np.int64)
-    pieces = [_of_the_pictures(pixels, rows[at : at + _AT_ONCE]) for at in range(0, len(rows), _AT_ONCE)]
-    table |= {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]} if pieces else {}
+    if cache is None:
+        values = _measured(pixels, rows)
+    else:
+        from tasks.backbone.cache import FOLDER, remembered  # brings torch
+
+        key = f"trivial features {CODE}, {pixels.shape[1]} px {PIXELS_VERSION}, cv2 {cv2.__version__}"
+        names = images["sha256"].tolist()
+        values = remembered(cache / FOLDER, key, names, lambda at: _measured(pixels, rows[at]))
+    table |= zip(_names(), values.T, strict=True)
     return {name: values for name, values in table.items() if len(values) and np.ptp(values) > 0}
 
 
@@ -94,6 +106,21 @@ def _numbers(column: pd.Series, name: str) -> Floats:
     middle = float(np.median(known)) if len(known) else 0.0
     filled: Floats = np.where(np.isfinite(values), values, _NEVER_COMPRESSED if name == "jpeg_quality" else middle)
     return filled
+
+
+@functools.cache
+def _names() -> tuple[str, ...]:
+    return tuple(_of_the_pictures(np.zeros((1, _SIDE_PX, _SIDE_PX, 3), np.uint8), np.zeros(1, np.int64)))
+
+
+def _measured(pixels: Pixels, rows: NDArray[np.int64]) -> Floats:
+    """The numbers of the pictures in these rows, (n, names). Each piece is filled up: no number depends on others."""
+    out = np.empty((len(rows), len(_names())))
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        found = _of_the_pictures(pixels, np.resize(some, _AT_ONCE))
+        out[start : start + _AT_ONCE] = np.column_stack([*found.values()])[: len(some)]
+    return out
 
 
 def _of_the_pictures(pixels: Pixels, rows: NDArray[np.int64]) -> dict[str, Floats]:

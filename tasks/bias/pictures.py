@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,14 +33,16 @@ class Pictures:
     shortcuts: tuple[Shortcut, ...] = ()
 
 
-def look_at_pictures(pixels: Pixels, usable: pd.DataFrame, permutations: int, rng: np.random.Generator) -> Pictures:
+def look_at_pictures(
+    pixels: Pixels, usable: pd.DataFrame, permutations: int, rng: np.random.Generator, cache: Path | None = None
+) -> Pictures:
     """Pictures of the training and validation splits; those for test and promotion are not looked at."""
     drawing, of_features, of_overlays = rng.spawn(3)
     # a picture that stands twice would count as evidence twice
     with_pixels = usable[usable["pixels"] >= 0].drop_duplicates(["pixels", "label"])
     train, left_out = _sample(with_pixels[with_pixels["split"] == "train"], drawing)
     val = with_pixels[with_pixels["split"] == "val"].iloc[:_MOST_IMAGES]
-    features = trivial_features(pd.concat([train, val], ignore_index=True), pixels)
+    features = trivial_features(pd.concat([train, val], ignore_index=True), pixels, cache)
     scores = _scores(features, pixels, train, val)
     statistics = [number for one in scores for number in (one.within, one.across)]
     found = trivial.model_findings(scores)

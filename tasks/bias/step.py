@@ -17,7 +17,7 @@ from tasks.contracts.progress import doing
 from tasks.contracts.records import BiasReport, GateReport, read_json
 from tasks.contracts.workspace import Workspace
 
-VERSION = 3
+VERSION = 4
 _METADATA, _PICTURES, _WHO = range(3)  # the streams of randomness below the seed
 
 
@@ -39,7 +39,7 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
         who = who_is_in_the_data(labelled, suspects, params, rngs[2])
     with doing("looking for what gives the label away"):
         metadata = look_at_metadata(usable, params.permutations, rngs[0])
-        pictures = look_at_pictures(pixels, usable, params.permutations, rngs[1])
+        pictures = look_at_pictures(pixels, usable, params.permutations, rngs[1], ws.cache)
     found = (*representation.findings(sizes), *metadata.findings, *pictures.findings, *who.findings)
     train = usable[usable["split"] == "train"]
     mitigations = mitigations_of(train, found, pictures.shortcuts, params.mitigate)

@@ -10,6 +10,7 @@ hashes that say whose they are. A record without a hash does not exist, so an in
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from tasks.contracts.workspace import Workspace
 
 Pixels = NDArray[np.uint8]
 
+Stamp = tuple[int, ...]  # of a file: other bytes, another stamp; the time of its last change comes last
+
+_HELD: list[tuple[Stamp, set[tuple[int, int]]]] = []  # the file that was last looked at, its records and checksums
+_SAME_MOMENT_NS = 50_000_000  # longer than the ticks of a file system's clock
 _NOBODY = bytes(HASH_BYTES)
 _SPARE = 1000  # records of images that are gone, which are kept whatever their share
 
@@ -130,6 +135,14 @@ class Store:
         records = self._file("pixels").stat().st_size // int(np.prod(self._shapes[0]))
         return np.memmap(self._file("pixels"), np.uint8, "r", shape=(records, *self._shapes[0]))
 
+    def stamp(self) -> Stamp:
+        """What changes with the file of the pixels; empty where there is none."""
+        try:
+            found = self._file("pixels").stat()
+        except FileNotFoundError:
+            return ()
+        return found.st_dev, found.st_ino, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)
+
     def pixels_of(self, sha256: pd.Series) -> Records:
         """The pixels of these contents, all of which must be there: (side_px, side_px, 3) each, RGB."""
         return Records(self._file("pixels"), self._shapes[0], self.rows(sha256).to_numpy(np.int64))
@@ -164,7 +177,8 @@ class Store:
 def open_checked(ws: Workspace) -> tuple[pd.DataFrame, Pixels]:
     """`checked.parquet` with a column `pixels`, the row of an image in the array beside it, -1 for none.
 
-    Every record is held against its checksum; what is missing or wrong in the cache is decoded anew.
+    Every record is held against its checksum, once in a process while nobody writes to the cache; what is missing or
+    wrong there is decoded anew.
     Raises BrokenArtifact where the table is missing, BadData where `data/raw` no longer holds what was checked.
     """
     checked = read_table(ws.checked)
@@ -182,11 +196,16 @@ def open_checked(ws: Workspace) -> tuple[pd.DataFrame, Pixels]:
 
 def _wrong(store: Store, rows: pd.Series, checksums: pd.Series) -> list[int]:
     """Index labels of the rows whose record is missing or does not have its checksum."""
-    pixels = store.pixels()
-    wrong = {
-        row for row, checksum in sorted(set(zip(rows, checksums, strict=True))) if not _holds(pixels, row, checksum)
-    }
-    return rows.index[rows.isin(wrong)].tolist()
+    pixels, stamp, began = store.pixels(), store.stamp(), time.time_ns()
+    asked = set(zip(rows, checksums, strict=True))
+    wrong = {(row, checksum) for row, checksum in sorted(asked - _held(stamp)) if not _holds(pixels, row, checksum)}
+    if stamp and stamp[-1] < began - _SAME_MOMENT_NS:
+        _HELD[:] = [(stamp, _held(stamp) | (asked - wrong))]
+    return rows.index[rows.isin({row for row, _ in wrong})].tolist()
+
+
+def _held(stamp: Stamp) -> set[tuple[int, int]]:
+    return next((held for of, held in _HELD if of == stamp), set())
 
 
 def _holds(pixels: Pixels, row: int, checksum: int) -> bool:

@@ -31,46 +31,53 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "images") ->
     with meter(total, what, unit) as advance:
         for item in items:
             yield item
-            advance(1, "")
+            advance(1)
 
 
 @contextmanager
-def meter(total: int, what: str, unit: str = "images", done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """Give a function that is told of so many units more, with a note to show beside speed and time left.
+def meter(
+    total: int, what: str, unit: str = "images", done: int = 0, note: Callable[[], str] = str
+) -> Iterator[Callable[[int], None]]:
+    """Give a function that is told of so many units more; `note` is asked what to show beside speed and time left.
 
     `done` of them were done before.
     """
     if os.environ.get(QUIET):
-        yield lambda _units, _note: None
+        yield lambda _units: None
     elif sys.stderr.isatty():
         from tqdm import tqdm
 
         with tqdm(total=total, initial=done, desc=what, unit=f" {unit}", leave=False, dynamic_ncols=True) as bar:
 
-            def advance(units: int, note: str) -> None:
-                bar.set_postfix_str(note, refresh=False)
-                bar.update(units)
+            def advance(units: int) -> None:
+                if bar.update(units):  # the bar was drawn: the next time with what is true now
+                    bar.set_postfix_str(note(), refresh=False)
 
             yield advance
     else:
-        yield _Lines(total, what, unit, done).advance
+        yield _Lines(total, what, unit, done, note).advance
 
 
 class _Lines:
     """A plain line every few seconds."""
 
-    def __init__(self, total: int, what: str, unit: str, done: int) -> None:
+    def __init__(self, total: int, what: str, unit: str, done: int, note: Callable[[], str]) -> None:
         self._total, self._what, self._unit, self._done, self._before = total, what, unit, done, done
+        self._note = note
         self._started = self._last = time.monotonic()
 
-    def advance(self, units: int, note: str) -> None:
+    def advance(self, units: int) -> None:
         self._done += units
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_LINES and self._done < self._total:
             self._last = now
             pace = (self._done - self._before) / (now - self._started)
             left = f"{pace:.3g} a second, about {(self._total - self._done) / pace:.0f} s left"
-            say(", ".join(filter(None, (f"{self._what}: {self._done:,} of {self._total:,} {self._unit}", left, note))))
+            say(
+                ", ".join(
+                    filter(None, (f"{self._what}: {self._done:,} of {self._total:,} {self._unit}", left, self._note()))
+                )
+            )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ They are those that `bias` knows: a ridge classifier on trivial features (file, 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,9 @@ class Baseline:
     called: Ints
 
 
-def best_baseline(split: HeldOut, checked: pd.DataFrame, prepared: Pixels) -> Baseline | None:
+def best_baseline(
+    split: HeldOut, checked: pd.DataFrame, prepared: Pixels, cache: Path | None = None
+) -> Baseline | None:
     """The best on val of the trivial models, with its answers on the test images; None without training images.
 
     Where val has no image or they are equal, naming the most frequent class is the one: it needs nothing.
@@ -55,7 +58,7 @@ def best_baseline(split: HeldOut, checked: pd.DataFrame, prepared: Pixels) -> Ba
         return always
     labels, best, most = val["label"].to_numpy(dtype=str), always, float((val["label"] == named).mean())
     place = {label: i for i, label in enumerate(split.classes)}
-    for sees, inputs in _inputs(pd.concat([train, val, split.rows], ignore_index=True), prepared).items():
+    for sees, inputs in _inputs(pd.concat([train, val, split.rows], ignore_index=True), prepared, cache).items():
         if not inputs.shape[1]:
             continue
         model = fitted(inputs[: len(train)], train["label"].to_numpy(dtype=str))
@@ -80,9 +83,9 @@ def against_baseline(
     return Against(found, difference, tuple(trivial_findings(baseline.sees, difference)))
 
 
-def _inputs(images: pd.DataFrame, prepared: Pixels) -> dict[str, Floats]:
+def _inputs(images: pd.DataFrame, prepared: Pixels, cache: Path | None) -> dict[str, Floats]:
     """What each trivial model sees of the images, (n, d)."""
-    features = trivial_features(images, prepared)
+    features = trivial_features(images, prepared, cache)
     table = np.column_stack([*features.values()]) if features else np.empty((len(images), 0))
     return {_FEATURES: table, _SMALL: thumbnails(prepared, images["pixels"].tolist())}
 

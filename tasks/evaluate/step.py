@@ -99,7 +99,7 @@ def _against_trivial(
     report: EvaluationReport, tested: _Tested, images: Images, params: EvaluateParams, seed: int
 ) -> EvaluationReport:
     """With the paired comparison with the best model that cannot see the subject."""
-    baseline = best_baseline(tested.split, images.rows, images.prepared)
+    baseline = best_baseline(tested.split, images.rows, images.prepared, tested.ws.cache)
     rng = np.random.default_rng([seed, _TRIVIAL])
     found = against_baseline(tested.split, tested.candidate, baseline, rng, params.resamples)
     return replace(

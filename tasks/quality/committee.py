@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 
 from tasks.backbone.scores import assign_folds
@@ -99,7 +100,8 @@ def shrunk_covariance(centred: Floats) -> Floats:
 
 def class_means(features: Floats, labels: Ints, classes: int) -> Floats:
     """The mean of `features` (n, d) of each class: (classes, d); zeros where a class has no image."""
-    means = np.zeros((classes, features.shape[1]))
-    np.add.at(means, labels, features)
+    n = len(labels)
+    members = csr_array((np.ones(n), (labels, np.arange(n))), shape=(classes, n))
+    means: Floats = members @ features
     means /= np.maximum(np.bincount(labels, minlength=classes), 1)[:, None]
     return means

@@ -26,6 +26,8 @@ Rows = NDArray[np.int64]
 Pair = tuple[int, int, str, float]
 
 _BLOCK = 1024  # thumbnails in memory at once
+_LOOKED_AT_ONCE = 64
+_DETAIL_BYTES = 4  # a float32
 _FLAT_LEVELS = 4.0  # standard deviation below which a picture has nothing to compare
 _RADIUS_BITS = 66  # the farthest of the planted copies lay at 67, most below 40
 _PLAIN_BITS = 24  # the same, of two with little detail
@@ -53,10 +55,10 @@ def find_near(thumbnails: Thumbnails, overlaid: Overlaid | None = None) -> pd.Da
     `kind` is `near`, `cropped`, `mirrored` or `rotated`. Where more than a small part of the set resembles one picture
     only those are listed that are in place and almost equal.
     """
-    looks = _looks(thumbnails)
+    overlaid = overlaid or Overlaid()
+    looks = _looks(thumbnails, overlaid)
     if len(looks.rows) < 2:
         return _table([])
-    overlaid = overlaid or Overlaid()
     pairs = list(_believed(thumbnails, looks, candidates(looks.codes), overlaid))
     pairs += _believed(thumbnails, looks, _siblings(looks, pairs), overlaid)
     return _table(_without_likenesses(len(thumbnails), pairs))
@@ -67,7 +69,7 @@ def near_others(thumbnails: Thumbnails, count: int) -> Rows:
 
     Each asks for its nearest among the others, so that no crowd of copies hides one, and likeness counts as copying.
     """
-    looks = _looks(thumbnails)
+    looks = _looks(thumbnails, Overlaid())
     border = int(np.searchsorted(looks.rows, count))
     if not 0 < border < len(looks.rows):
         return np.empty(0, np.int64)
@@ -129,16 +131,32 @@ class _Looks:
     detail: Floats  # the share of each picture that has any
 
 
-def _looks(thumbnails: Thumbnails) -> _Looks:
-    rows, codes, detail = [np.empty(0, np.int64)], [], [np.empty(0, np.float32)]
-    for start in range(0, len(thumbnails), _BLOCK):
-        grey = _grey(thumbnails[slice(start, start + _BLOCK)])
-        uneven = np.flatnonzero(grey.std(axis=(1, 2)) > _FLAT_LEVELS)
-        rows.append(start + uneven)
-        codes.append(hashes(grey[uneven]))
-        detail.append(np.array([detailed(picture) for picture in grey[uneven]], np.float32))
-    of_all = np.concatenate(codes, axis=1) if codes else np.empty((0, 0, 0), np.uint8)
-    return _Looks(np.concatenate(rows), of_all, np.concatenate(detail))
+def _looks(thumbnails: Thumbnails, overlaid: Overlaid) -> _Looks:
+    found = overlaid.looks(len(thumbnails), lambda at: _looked_at(thumbnails, at))
+    detail = found[:, :_DETAIL_BYTES].copy().view(np.float32)[:, 0]
+    uneven = np.flatnonzero(detail >= 0)
+    codes = found[uneven, _DETAIL_BYTES:].reshape(len(uneven), len(views()), BITS // 8)
+    return _Looks(uneven, np.ascontiguousarray(codes.transpose(1, 0, 2)), detail[uneven])
+
+
+def _looked_at(thumbnails: Thumbnails, at: Rows) -> NDArray[np.uint8]:
+    """As bytes, a row each: the detail of these pictures, -1 of flat ones, and their hashes.
+
+    Each block is filled up, so that no hash depends on the other pictures.
+    """
+    out = np.empty((len(at), _DETAIL_BYTES + len(views()) * BITS // 8), np.uint8)
+    for start in range(0, len(at), _LOOKED_AT_ONCE):
+        some = at[start : start + _LOOKED_AT_ONCE]
+        grey = _grey(thumbnails[np.resize(some, _LOOKED_AT_ONCE)])
+        codes = hashes(grey).transpose(1, 0, 2).reshape(len(grey), -1)
+        is_flat = grey.std(axis=(1, 2)) <= _FLAT_LEVELS
+        detail = [
+            -1.0 if flat else detailed(picture) for picture, flat in zip(grey[: len(some)], is_flat, strict=False)
+        ]
+        own = out[start : start + _LOOKED_AT_ONCE]
+        own[:, :_DETAIL_BYTES] = np.array(detail, np.float32)[:, None].view(np.uint8)
+        own[:, _DETAIL_BYTES:] = codes[: len(some)]
+    return out
 
 
 def _grey(pictures: NDArray[np.uint8]) -> Floats:

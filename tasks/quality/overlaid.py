@@ -1,6 +1,6 @@
-"""What laying two pictures over each other gave, kept from run to run by their hashes: no pair is laid over twice."""
+"""What is known of pictures and pairs of them, kept from run to run by their hashes: nothing is compared twice."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import read_table, write_table
 
-CODE = 1  # raised when `overlay.compare` gives other verdicts
+CODE = 1  # raised when `overlay.compare` gives other verdicts, or pictures other hashes or detail
 
 Rows = NDArray[np.int64]
 Key = tuple[int, int, int]  # a picture as it is looked at, another as it is, and the view of the first
@@ -20,12 +20,17 @@ _TYPES = {"a": "str", "b": "str", "view": "int64", "kind": "str", "similarity": 
 
 
 class Overlaid:
-    """Verdicts on pairs of the pictures `names` (content hashes, each once), by their positions."""
+    """How the pictures `names` (content hashes, each once) look, and verdicts on pairs of them, by their positions."""
 
-    def __init__(self, names: Sequence[str] = (), path: Path | None = None) -> None:
-        """Without a `path` nothing is kept. What cannot be read there knows nothing."""
-        self._names, self._path = names, path
+    def __init__(self, names: Sequence[str] = (), cache: Path | None = None, of: str = "") -> None:
+        """Without a workspace's `cache` nothing is kept. `of` says which pictures of these contents are meant.
+
+        What cannot be read knows nothing.
+        """
+        self._names, self._cache, self._of = names, cache, f"{CODE}-{of}"
+        self._path = cache / f"overlaid-{self._of}.parquet" if cache else None
         self._told: dict[Key, Verdict] = {}
+        path = self._path
         try:
             known = read_table(path) if path else pd.DataFrame()
         except BrokenArtifact:
@@ -41,6 +46,14 @@ class Overlaid:
             key: (kind, float(alike)) if isinstance(kind, str) else None
             for key, (kind, alike) in zip(keys, verdicts, strict=True)
         }
+
+    def looks(self, count: int, look: Callable[[Rows], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """What `look` gives of each of the pictures, a row of bytes each."""
+        if self._cache is None:
+            return look(np.arange(count))
+        from tasks.backbone.cache import FOLDER, remembered  # brings torch
+
+        return remembered(self._cache / FOLDER, f"looks of pictures {self._of}", self._names, look)
 
     def unknown(self, keys: Iterable[Key]) -> list[int]:
         """Which of the pairs, by their place among `keys`, were not looked at yet."""

@@ -23,7 +23,7 @@ from tasks.quality.findings import Checks, find, split_sizes
 from tasks.quality.integrity import own_rules
 from tasks.quality.memory import read_splits, write_splits
 from tasks.quality.near import find_near
-from tasks.quality.overlaid import CODE, Overlaid
+from tasks.quality.overlaid import Overlaid
 from tasks.quality.reading import Caps
 from tasks.quality.scan import prepared_side, scan
 from tasks.quality.verdicts import judge
@@ -81,7 +81,7 @@ def _compared(
     exact = exact_duplicates(decided)
     judged = judge(_with_reasons(decided, exact.reasons), params)
     kept = _kept(judged)
-    overlaid = Overlaid(kept["sha256"].tolist(), cache / f"overlaid-{CODE}-{store.folder.name}.parquet")
+    overlaid = Overlaid(kept["sha256"].tolist(), cache, store.folder.name)
     with doing(f"comparing {len(kept):,} images"):
         near = near_duplicates(kept, find_near(store.thumbnails(kept["sha256"]), overlaid))
     overlaid.keep()

@@ -91,7 +91,12 @@ def fit(learner: Learner, train: Batches, val: Batches, recipe: Recipe, checkpoi
     with (
         fitting_threads(run.module, (recipe.batch_size, *train.shape)),
         _own_randomness(recipe.device),
-        meter(recipe.epochs * images, "training", done=run.position.epoch * images + run.position.seen) as advance,
+        meter(
+            recipe.epochs * images,
+            "training",
+            done=run.position.epoch * images + run.position.seen,
+            note=lambda: _note(run, recipe.device),
+        ) as advance,
         _kept_where_it_fails(run, checkpoint, clock),
     ):
         while not _is_over(run.position, recipe):
@@ -102,7 +107,7 @@ def fit(learner: Learner, train: Batches, val: Batches, recipe: Recipe, checkpoi
                     _step(run, batch, recipe, rate_at(done, recipe.epochs * steps, recipe.schedule), train.samples)
                     _pull(run, anchors)
                     _follow(run, recipe, done)
-                advance(len(batch[0]), _note(run, recipe.device))
+                advance(len(batch[0]))
                 if checkpoint:
                     checkpoint.write_if_due(run, clock)
             with clock.of("validate"):

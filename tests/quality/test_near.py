@@ -97,13 +97,16 @@ def test_the_order_of_the_pictures_changes_nothing():
 
 
 def test_a_pair_is_laid_over_once_whatever_comes_and_goes(tmp_path, monkeypatch):
-    rng, path, compared = np.random.default_rng(5), tmp_path / "overlaid.parquet", []
+    rng, compared = np.random.default_rng(5), []
     pictures = [scene(number, 8) for number in range(12)]
     pictures += [CHANGES["cropped"](picture, rng) for picture in pictures]
-    thumbnails, names = np.stack([thumbnail(picture) for picture in pictures]), np.array([f"{i:02}" for i in range(24)])
+    thumbnails, names = (
+        np.stack([thumbnail(picture) for picture in pictures]),
+        np.array([f"{i:064x}" for i in range(24)]),
+    )
 
     def looked_at(chosen):
-        overlaid = Overlaid(names[chosen].tolist(), path)
+        overlaid = Overlaid(names[chosen].tolist(), tmp_path)
         found = find_near(thumbnails[chosen], overlaid)
         overlaid.keep()
         return found
@@ -118,7 +121,8 @@ def test_a_pair_is_laid_over_once_whatever_comes_and_goes(tmp_path, monkeypatch)
     compared.clear()
     assert set(pairs(looked_at(every))) == expected
     assert not compared
-    path.write_bytes(b"broken")
+    for path in (*tmp_path.glob("*.parquet"), *tmp_path.rglob("*.safetensors")):
+        path.write_bytes(b"broken")
     assert set(pairs(looked_at(every))) == expected
 
 
