@@ -1,8 +1,9 @@
-"""`python -m benchmarks.conformal [--seeds N] [--sets NAME ...] [--strategy NAME]`: do sets hold what they promise?
+"""`python -m benchmarks.conformal [--seeds N] [--redraws N] [--sets NAME ...]`: do sets hold what they promise?
 
 For each image set, over seeds that draw the images anew and train on them: how often a set holds the right class, how
 large it is, by three scores and by what they are calibrated on; how much better val looks than test; and the log-loss
-and the calibration error before and after temperature scaling.
+and the calibration error before and after temperature scaling. With `--redraws` each network is judged so many times,
+with its images of promotion and test divided anew: 33 images decide by chance, 20 networks or not.
 """
 
 import argparse
@@ -54,10 +55,11 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", default=list(_SETS))
     parser.add_argument("--backbone", default="embedded/formula_resnet18_small")
     parser.add_argument("--strategy", choices=STRATEGIES, default="frozen")
+    parser.add_argument("--redraws", type=int, default=1)
     asked = parser.parse_args()
     prepare_environment()
     cells = [Cell(name, asked.backbone, asked.strategy, seed) for name in asked.sets for seed in range(asked.seeds)]
-    found = [_of(cell) for cell in progress(cells, len(cells), "sets", "trainings")]
+    found = [_of(cell, asked.redraws) for cell in progress(cells, len(cells), "sets", "trainings")]
     sets = pd.DataFrame([row for one in found for row in one[0]])
     keys = ["coverage", "score", "on", "set"]
     print(sets.groupby(keys, sort=False).mean(numeric_only=True).unstack("set").to_string(float_format="{:.3f}".format))
@@ -68,16 +70,17 @@ def main() -> int:
     return 0
 
 
-def _of(cell: Cell) -> tuple[list[dict[str, object]], dict[str, object]]:
+def _of(cell: Cell, redraws: int) -> tuple[list[dict[str, object]], dict[str, object]]:
     splits = {name: (one.logits.astype(np.float64), targets) for name, (one, targets) in given(cell).splits.items()}
     temperature = fit_temperature(*splits["val"])
     rng = np.random.default_rng([cell.seed, 13])
     rows = [
         {"set": cell.problem, "coverage": coverage, "score": score, "on": on, **held}
+        for drawn in (splits, *(_redrawn(splits, rng) for _ in range(redraws - 1)))
         for coverage in COVERAGES
         for score in (OURS, *SCORES)
         for on in CALIBRATED_ON
-        if (held := _sets(splits, temperature, (coverage, score, on), rng))
+        if (held := _sets(drawn, temperature, (coverage, score, on), rng))
     ]
     accuracies = {name: _accuracy(*splits[name]) for name in ("val", "promotion", "test")}
     logits, targets = splits["test"]
@@ -87,6 +90,14 @@ def _of(cell: Cell) -> tuple[list[dict[str, object]], dict[str, object]]:
         scaled[f"log-loss {when}"] = float(-np.log(found[np.arange(len(targets)), targets]).mean())
         scaled[f"error {when}"] = _calibration_error(found, targets)
     return rows, scaled
+
+
+def _redrawn(splits: dict[str, tuple[Floats, Ints]], rng: np.random.Generator) -> dict[str, tuple[Floats, Ints]]:
+    """The same with other images of those that no training saw in promotion and in test."""
+    both = [np.concatenate(pair) for pair in zip(splits["promotion"], splits["test"], strict=True)]
+    order, size = rng.permutation(len(both[1])), len(splits["promotion"][1])
+    promotion, test = ((both[0][some], both[1][some]) for some in (order[:size], order[size:]))
+    return {**splits, "promotion": promotion, "test": test}
 
 
 def _sets(

@@ -34,11 +34,13 @@ def changed(found: "Differences") -> str:
 
 def cost_line(cost: dict[str, Any]) -> str:
     """What a model costs where it was registered."""
-    single, large = cost["single"], cost["large"]
+    single, large = (
+        f"{one['p50_ms']:.1f} ms (90 % within {one['p90_ms']:.1f})" for one in (cost["single"], cost["large"])
+    )
     return one_line(
-        f"cost: {single['p50_ms']:.1f} ms for a single image (90 % within {single['p90_ms']:.1f}), "
-        f"{large['p50_ms']:.1f} in batches of {large['batch']}, {cost['parameters'] / 1e6:.1f} M parameters, "
-        f"{cost['disk_mb']:.1f} MB, on {cost['device']}, {cost['threads']} threads"
+        f"cost: {single} for a single image, {large} for one of a batch of {cost['large']['batch']}, "
+        f"at most {cost['peak_mb']:,.0f} MB of memory, {cost['parameters'] / 1e6:.1f} M parameters, "
+        f"{cost['disk_mb']:.1f} MB on disk; {cost['device']}, {cost['threads']} threads"
     )
 
 

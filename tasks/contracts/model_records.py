@@ -221,9 +221,9 @@ class CalibrationRecord:
     temperature: float  # logits are divided by it
     val_images: int  # that the temperature is from
     held_back: int  # of val and promotion: the sets' scores and the limit are from these
-    references: int  # training images that others are compared with
+    references: int  # training images that others are held against, as their classes
     false_flags: float  # at most this share of images like those of training lies beyond the limit
-    limit: float | None  # distance from the nearest reference; None: too few held-back images for one
+    limit: float | None  # distance from the nearest class; None: too few held-back images for one
     report: str = "calibration"
     schema_version: int = SCHEMA_VERSION
 
