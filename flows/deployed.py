@@ -46,6 +46,8 @@ def pipeline(workspace: Path, until: str = STAGES[-1], force: str | None = None)
         version = publish(ws) if until == STAGES[-1] else None
         if version:
             run.note(version=version.name, champion=version.champion, why=version.note["decision"]["why"])
+        else:
+            run.note(why=f"until {until}")
         write_page(ws, version.title if version else "")
         return outcomes
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows.processes import Process, end, last_line, spawn
+from flows.worker import CLONE
 from tasks.contracts.errors import BadEnvironment
 from tasks.contracts.files import write_text
 from tasks.contracts.params import OperateParams
@@ -32,7 +33,6 @@ SECONDS_OF_PATIENCE = 10.0  # with one request; where nothing listens the answer
 SECONDS_BETWEEN_LINES = 10.0
 HEARTBEAT_SECONDS = 30  # the shortest that Prefect allows
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # a user's own wins: a password belongs there, not in params.yaml
-CLONE = "GRAFT_CLONE"  # says to the runs of a worker on another machine where its clone of the workspace is
 UNSAID = (
     CLONE,
     "PREFECT_API_KEY",

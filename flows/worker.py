@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from flows.operating import address_of, ask
-from flows.server import CLONE, HEARTBEAT_SECONDS, HOST, slug
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
@@ -20,10 +19,13 @@ from tasks.contracts.workspace import Workspace
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
+CLONE = "GRAFT_CLONE"  # in the environment of its runs: where the worker's clone of the workspace is
+
 
 def work(arguments: Namespace) -> NoReturn:
     """Become Prefect's worker, in the foreground: for an init system, a container or a terminal."""
     from flows.commands import ready
+    from flows.server import slug
 
     ws = ready(arguments)
     pool = arguments.pool or slug(ws)
@@ -42,6 +44,8 @@ def work(arguments: Namespace) -> NoReturn:
 
 def environment(ws: Workspace, url: str) -> dict[str, str]:
     """What the worker and the runs that it starts are told. The server's key, where there is one, is the user's."""
+    from flows.server import HEARTBEAT_SECONDS, HOST
+
     return os.environ | {
         CLONE: str(ws.root),
         "PREFECT_API_URL": url,
