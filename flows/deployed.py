@@ -13,12 +13,12 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
+from flows.clone import here
 from flows.engine import marked
 from flows.holding import Held, only_run
 from flows.logs import masked
 from flows.runs import Recorder, heal, recorded
 from flows.stages import STAGES, track_raw
-from flows.worker import here
 from tasks.contracts.errors import BadUsage, GraftError
 from tasks.contracts.params_file import load_params, require_whole
 from tasks.contracts.progress import say

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flows.clone import CLONE
 from flows.processes import Process, end, last_line, spawn
-from flows.worker import CLONE
 from tasks.contracts.errors import BadEnvironment
 from tasks.contracts.files import write_text
 from tasks.contracts.params import OperateParams

@@ -8,9 +8,9 @@ import os
 import socket
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from flows.clone import CLONE
 from flows.operating import address_of, ask
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.progress import say
@@ -18,8 +18,6 @@ from tasks.contracts.workspace import Workspace
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
-
-CLONE = "GRAFT_CLONE"  # in the environment of its runs: where the worker's clone of the workspace is
 
 
 def work(arguments: Namespace) -> NoReturn:
@@ -63,8 +61,3 @@ def environment(ws: Workspace, url: str) -> dict[str, str]:
 
 async def _pools(client: "PrefectClient") -> list[str]:
     return sorted(pool.name for pool in await client.read_work_pools())
-
-
-def here(workspace: Path) -> Path:
-    """Where the workspace of a deployment is on this machine: the worker's clone, or the path as it was deployed."""
-    return Path(os.environ.get(CLONE) or workspace)
