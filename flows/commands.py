@@ -58,6 +58,8 @@ def run(arguments: Namespace) -> int:
         version = publish(ws) if arguments.until == STAGES[-1] else None
         if version:
             record.note(version=version.name, champion=version.champion, why=version.note["decision"]["why"])
+        else:
+            record.note(why=f"until {arguments.until}")
         return conclude(ws, outcomes, version, as_json=arguments.json)
 
 

@@ -13,12 +13,12 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
+from flows.clone import here
 from flows.engine import marked
 from flows.holding import Held, only_run
 from flows.logs import masked
 from flows.runs import Recorder, heal, recorded
 from flows.stages import STAGES, track_raw
-from flows.worker import here
 from tasks.contracts.errors import BadUsage, GraftError
 from tasks.contracts.params_file import load_params, require_whole
 from tasks.contracts.progress import say
@@ -46,6 +46,8 @@ def pipeline(workspace: Path, until: str = STAGES[-1], force: str | None = None)
         version = publish(ws) if until == STAGES[-1] else None
         if version:
             run.note(version=version.name, champion=version.champion, why=version.note["decision"]["why"])
+        else:
+            run.note(why=f"until {until}")
         write_page(ws, version.title if version else "")
         return outcomes
 

@@ -7,13 +7,13 @@ from typing import Any
 from prefect import flow
 from prefect.states import Cancelled, Failed
 
+from flows.clone import here
 from flows.engine import marked
 from flows.holding import Held
 from flows.logs import masked
 from flows.pipeline import pipeline
 from flows.stages import Outcome
 from flows.unattended import retrain_once
-from flows.worker import here
 from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.params_file import load_params
 from tasks.contracts.run_records import Trigger

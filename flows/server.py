@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flows.clone import CLONE
 from flows.processes import Process, end, last_line, spawn
 from tasks.contracts.errors import BadEnvironment
 from tasks.contracts.files import write_text
@@ -33,7 +34,6 @@ SECONDS_BETWEEN_LINES = 10.0
 HEARTBEAT_SECONDS = 30  # the shortest that Prefect allows
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # a user's own wins: a password belongs there, not in params.yaml
 RETRIED, RETRIED_CODES = "PREFECT_CLIENT_RETRY_EXTRA_CODES", "500"  # a server without its database says 500
-CLONE = "GRAFT_CLONE"  # says to the runs of a worker on another machine where its clone of the workspace is
 UNSAID = (
     CLONE,
     "PREFECT_API_KEY",

@@ -8,11 +8,10 @@ import os
 import socket
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from flows.clone import CLONE
 from flows.operating import address_of, ask
-from flows.server import CLONE, HEARTBEAT_SECONDS, HOST, slug
 from tasks.contracts.errors import BadUsage
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 def work(arguments: Namespace) -> NoReturn:
     """Become Prefect's worker, in the foreground: for an init system, a container or a terminal."""
     from flows.commands import ready
+    from flows.server import slug
 
     ws = ready(arguments)
     pool = arguments.pool or slug(ws)
@@ -42,6 +42,8 @@ def work(arguments: Namespace) -> NoReturn:
 
 def environment(ws: Workspace, url: str) -> dict[str, str]:
     """What the worker and the runs that it starts are told. The server's key, where there is one, is the user's."""
+    from flows.server import HEARTBEAT_SECONDS, HOST
+
     return os.environ | {
         CLONE: str(ws.root),
         "PREFECT_API_URL": url,
@@ -59,8 +61,3 @@ def environment(ws: Workspace, url: str) -> dict[str, str]:
 
 async def _pools(client: "PrefectClient") -> list[str]:
     return sorted(pool.name for pool in await client.read_work_pools())
-
-
-def here(workspace: Path) -> Path:
-    """Where the workspace of a deployment is on this machine: the worker's clone, or the path as it was deployed."""
-    return Path(os.environ.get(CLONE) or workspace)

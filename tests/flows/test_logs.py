@@ -8,7 +8,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows import cli, operating
 from flows.logs import KEPT, RUN_ID, logged, masked
+from tasks.contracts.errors import BadEnvironment
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 
@@ -55,6 +57,36 @@ def test_no_password_survives_in_an_address_or_behind_its_name(secret, around):
         f"{around} api_key: {secret}",
     ):
         assert secret not in masked(text).removeprefix(masked(around))
+
+
+def test_what_a_server_hears_is_masked_and_so_is_the_screen(tmp_path, monkeypatch, capsys):
+    class Server(logging.Handler):
+        """As Prefect's handler of what is said in a flow: it takes the record as it comes."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    heard, server = [], Server()
+    monkeypatch.setenv("REMOTE_TOKEN", "abc123def")
+    logger = logging.getLogger("graft")
+    logger.addHandler(server)
+    try:
+        with logged(Workspace(tmp_path)):
+            say("git push: https://ada:hunter2@host/x refused abc123def at 100 %s")
+        assert logger.filters == []
+    finally:
+        logger.removeHandler(server)
+    assert heard == ["git push: https://ada:***@host/x refused *** at 100 %s"]
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_a_password_in_an_address_is_not_in_the_line_of_an_error(monkeypatch, capsys):
+    def fail(*_: object) -> None:
+        raise BadEnvironment("git push: fatal: unable to access 'https://ada:hunter2@host/x'")
+
+    monkeypatch.setattr(operating, "find_workspace", fail)
+    assert cli.main(["status"]) == 4
+    assert "unable to access 'https://ada:***@host/x'" in capsys.readouterr().err
 
 
 def test_old_logs_go(tmp_path):

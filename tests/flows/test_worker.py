@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from flows import cli, server, worker
-from flows.server import CLONE, slug
+from flows.clone import CLONE
+from flows.server import slug
 from tasks.contracts.params import OperateParams
 from tasks.contracts.workspace import Workspace
 
