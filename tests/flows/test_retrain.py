@@ -509,8 +509,8 @@ def test_of_two_hosts_that_register_at_once_one_is_announced_and_the_other_keeps
     assert "not announced" not in found[0][1]
     assert "another clone registered them first" in found[1][1]
     ours, theirs = (versions(host)[-1] for host in (ws, other))
-    tagged = subprocess.run(["git", "rev-parse", "model@v2.0.0^{commit}"], cwd=origin, capture_output=True, text=True)
-    assert tagged.stdout.strip() == ours.commit != theirs.commit
+    tagged = git(Workspace(origin), "rev-parse", "model@v2.0.0^{commit}")
+    assert tagged == ours.commit != theirs.commit
     assert git(other, "rev-parse", found[1][0].left) == theirs.commit
     assert load_bundle(bundle_of(other, theirs)).classes == load_bundle(bundle_of(ws, ours)).classes
 
