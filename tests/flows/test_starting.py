@@ -8,6 +8,7 @@ import pytest
 
 from flows import worktrees
 from flows.snapshots import keep
+from flows.stages import bring_up_to_date
 from flows.starting import pin_start
 from flows.unattended import retrain_once
 from flows.workspaces import git, init
@@ -26,6 +27,7 @@ from tests.conftest import write_images
 from tests.flows.conftest import commit
 from tests.flows.test_retrain import QUICK, in_process
 
+pytestmark = pytest.mark.slow  # the rules without a registry are in tests/train/test_start.py
 TUNED = [*QUICK, "train.strategy=fine_tuning"]
 
 
@@ -93,23 +95,15 @@ def test_an_image_that_the_champion_learned_from_and_is_held_out_now_refuses_its
 
 
 def test_splits_stay_so_that_what_the_champion_learned_is_never_held_out(ws, place):
-    from flows.stages import bring_up_to_date
-
     write_images(place.raw, 6, seed=9)
     pin_start(ws, place)
     for name in ("ingest", "quality"):
         bring_up_to_date(place, name)
     assert len(read_table(place.checked)) == 60
-    start, why = found_in(place) if _opened(place) else (None, "")
-    assert why == ""
-    assert start.version == "model@1"
-
-
-def _opened(place: Workspace) -> bool:
-    """Weights of the new images, as `bias` writes them."""
-    table = read_table(place.checked)
-    write_table(place.weights, table[["sha256"]].drop_duplicates().assign(weight=1.0))
-    return True
+    checked = read_table(place.checked)
+    write_table(place.weights, checked[["sha256"]].drop_duplicates().assign(weight=1.0))  # as `bias` does
+    start, why = found_in(place)
+    assert (start.version, why) == ("model@1", "")
 
 
 def test_a_broken_champion_is_said_in_a_line_and_training_starts_from_the_backbone(ws, place, capsys):
@@ -146,8 +140,7 @@ def test_a_pin_that_is_not_here_as_it_was_stops_the_stage_in_a_line(ws, place):
         found_in(place)
 
 
-@pytest.mark.slow
-def test_a_retrain_tries_the_champion_and_keeps_what_is_best_on_val(ws, capsys):
+def test_a_retrain_tries_the_champion_and_keeps_what_is_best_on_val(ws):
     write_images(ws.raw, 3, seed=50)
     run = retrain_once(ws, Trigger("more images"), in_process)
     version = versions(ws)[-1]
