@@ -28,7 +28,10 @@ ENTRYPOINTS = {
     "pretrain": "flows.deployed.pretrain",
     "retrain": "flows.retrain.retrain",
 }
-STRATEGY = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "drop": ConcurrencyLimitStrategy.CANCEL_NEW}
+# Runs of a deployment at once. The one that waits does so at the lock of the workspace: of enqueued ones Prefect would
+# keep any number.
+AT_ONCE = {"wait": 2, "drop": 1}
+STRATEGY = ConcurrencyLimitStrategy.CANCEL_NEW
 NEVER = "none"
 
 Schedule = CronSchedule | IntervalSchedule
@@ -68,7 +71,7 @@ async def differences(client: PrefectClient, ws: Workspace, params: OperateParam
     found = []
     for flow, entrypoint in ENTRYPOINTS.items():
         mine = schedule if params.schedule.flow == flow else None
-        wanted = _facts(ws, entrypoint, mine, STRATEGY[params.overlap])
+        wanted = _facts(ws, entrypoint, mine, AT_ONCE[params.overlap])
         if flow not in there:
             found.append(Difference(flow, f"+ {flow}/{slug(ws)}: schedule {wanted['schedule']}"))
         elif changes := _changes(_facts_of(there[flow]), wanted):
@@ -85,7 +88,7 @@ async def deploy(client: PrefectClient, ws: Workspace, params: OperateParams) ->
     for one in found:
         if one.flow in ENTRYPOINTS:
             mine = schedule_of(params.schedule) if params.schedule.flow == one.flow else None
-            await _create(client, ws, one.flow, mine, STRATEGY[params.overlap])
+            await _create(client, ws, one.flow, mine, AT_ONCE[params.overlap])
             if one.flow in there:  # the server itself drops what is not due yet
                 await drop_overdue(client, there[one.flow].id, "planned before its schedule was changed")
         else:
@@ -123,9 +126,7 @@ async def worker_is_online(client: PrefectClient, ws: Workspace) -> bool:
     return any(str(getattr(worker.status, "value", worker.status)) == "ONLINE" for worker in workers)
 
 
-async def _create(
-    client: PrefectClient, ws: Workspace, flow: str, schedule: Schedule | None, strategy: ConcurrencyLimitStrategy
-) -> None:
+async def _create(client: PrefectClient, ws: Workspace, flow: str, schedule: Schedule | None, at_once: int) -> None:
     entrypoint = ENTRYPOINTS[flow]
     made = import_object(entrypoint)
     await client.create_deployment(
@@ -137,8 +138,8 @@ async def _create(
         parameter_openapi_schema=parameter_schema(made).model_dump(),
         enforce_parameter_schema=True,
         schedules=[DeploymentScheduleCreate(schedule=schedule, active=True)] if schedule else [],
-        concurrency_limit=1,
-        concurrency_options=ConcurrencyOptions(collision_strategy=strategy),
+        concurrency_limit=at_once,
+        concurrency_options=ConcurrencyOptions(collision_strategy=STRATEGY),
         description=made.__doc__,
         tags=["graft", slug(ws), unattended(ws)],
         pull_steps=[],
@@ -153,13 +154,11 @@ async def _make_pool(client: PrefectClient, ws: Workspace) -> None:
         await client.create_work_pool(WorkPoolCreate(name=slug(ws), type="process", base_job_template=template))
 
 
-def _facts(
-    ws: Workspace, entrypoint: str, schedule: Schedule | None, strategy: ConcurrencyLimitStrategy
-) -> dict[str, str]:
+def _facts(ws: Workspace, entrypoint: str, schedule: Schedule | None, at_once: int) -> dict[str, str]:
     return {
         "schedule": _words(schedule),
-        "overlap": strategy.value,
-        "at once": "1",
+        "overlap": STRATEGY.value,
+        "at once": str(at_once),
         "code": entrypoint,
         "workspace": str(ws.root),
         "pool": slug(ws),

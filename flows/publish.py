@@ -96,7 +96,7 @@ def _saved(ws: Workspace, save: Callable[[Workspace], str]) -> tuple[str, dict[s
         "libraries": {name: metadata.version(name) for name in (*LIBRARIES, *filter(find_spec, EXTRAS))},
         "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
         "latency": _latency(ws),
-        "start": read_json(ws.bundle / RECORD)["model"]["start"],
+        "start": read_json(ws.bundle / RECORD)["model"].get("start", ""),
     }
 
 

@@ -11,11 +11,15 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from flows import cli, worktrees
 from flows.leaving import leave
+from flows.publish import announce
 from flows.runs import runs_of
 from flows.snapshots import keep, look
 from flows.stages import STAGES, bring_up_to_date, note, stale_stages
@@ -26,9 +30,10 @@ from tasks.contracts.errors import BadData, BadEnvironment, GateRefused
 from tasks.contracts.params_file import override
 from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace
-from tasks.register.registry import versions
+from tasks.register.bundle import load_bundle
+from tasks.register.registry import bundle_of, versions
 from tests.conftest import write_images
-from tests.flows.conftest import commit, graft
+from tests.flows.conftest import BIN, commit, graft
 
 QUICK = [
     "augment.policy=none",
@@ -395,6 +400,20 @@ def test_a_remote_beside_the_workspace_is_the_same_from_a_worktree(ws):
     worktrees.remove_worktree(ws, place)
 
 
+def test_where_the_cache_is_on_another_file_system_the_data_are_copied(ws):
+    with TemporaryDirectory(dir="/dev/shm") as far:
+        if Path(far).stat().st_dev == ws.root.stat().st_dev:
+            pytest.skip("one file system holds everything here")
+        near = worktrees.make_worktree(ws, "x1", (worktrees.pinned_commit(ws), versions(ws)[0].commit), keep(ws))
+        (ws.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {far}\n")
+        copied = worktrees.make_worktree(ws, "x2", (worktrees.pinned_commit(ws), versions(ws)[0].commit), keep(ws))
+        for path in (p for p in ws.raw.rglob("*.png")):
+            one, other = (place.raw / path.relative_to(ws.raw) for place in (near, copied))
+            assert one.read_bytes() == other.read_bytes() == path.read_bytes()
+            assert other.stat().st_nlink == 1
+        assert look(copied).hash == look(near).hash == look(ws).hash
+
+
 def test_a_file_that_changes_while_it_is_copied_is_in_no_snapshot_half(ws, monkeypatch):
     import flows.snapshots as snapshots
 
@@ -443,6 +462,57 @@ def test_the_flow_cleans_what_it_is_told_and_fails_in_a_line(ws):
     failed = retrain.fn(ws.root)
     assert failed.is_failed()
     assert failed.message == f"{ws.raw} is missing; put your images there"
+
+
+@pytest.mark.slow
+def test_with_a_drift_policy_a_run_trains_only_on_images_of_another_kind(ws):
+    override(ws.params, ["operate.on_change.drift=0.3"])  # policy is read as it is now, committed or not
+    write_images(ws.raw, 2, seed=50)
+    until = []
+
+    def start(worktree, last):
+        until.append(last)
+        return in_process(worktree, last)
+
+    run = retrain_once(ws, ASKED, start)
+    assert (run.state, run.version, until) == ("nothing_to_do", "", ["bias"])
+    assert "below operate.on_change.drift: 0.3" in run.why
+    assert len(versions(ws)) == 1
+    assert look_once(ws, "a look") is None  # a run for just this came to its end
+    for path in write_images(ws.root.parent / "dark", 10, seed=60).rglob("*.png"):
+        picture = np.asarray(Image.open(path)) // 3
+        Image.fromarray(picture).save(ws.raw / path.parent.name / f"dark_{path.name}")
+    run = retrain_once(ws, ASKED, start)
+    assert (run.state, run.version, until[1:]) == ("done", "model@2", ["bias", "register"])
+
+
+@pytest.mark.slow
+def test_of_two_hosts_that_register_at_once_one_is_announced_and_the_other_keeps_its_work(ws, tmp_path, capsys):
+    origin, other = tmp_path / "origin.git", Workspace(tmp_path / "other host")
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", origin], check=True)
+    git(ws, "remote", "add", "origin", str(origin))
+    config = ws.root / ".dvc" / "config"
+    remote = f"['remote \"shelf\"']\n    url = {tmp_path / 'shelf'}\n"
+    config.write_text(config.read_text().replace("[core]", "[core]\n    remote = shelf") + remote)
+    commit(ws, "remotes")
+    git(ws, "push", "--quiet", "origin", "main")
+    announce(ws)
+    subprocess.run(["git", "clone", "--quiet", origin, other.root], check=True)
+    subprocess.run([BIN / "dvc", "fetch", "--all-tags", "--quiet"], cwd=other.root, check=True)
+    shutil.copytree(ws.raw, other.raw)
+    found = []
+    for host, seed in ((ws, 50), (other, 60)):
+        write_images(host.raw, 2, seed=seed)
+        capsys.readouterr()
+        found.append((retrain_once(host, ASKED, in_process), capsys.readouterr().err))
+    assert [(run.state, run.version) for run, _ in found] == [("done", "model@2")] * 2
+    assert "not announced" not in found[0][1]
+    assert "another clone registered them first" in found[1][1]
+    ours, theirs = (versions(host)[-1] for host in (ws, other))
+    tagged = git(Workspace(origin), "rev-parse", "model@v2.0.0^{commit}")
+    assert tagged == ours.commit != theirs.commit
+    assert git(other, "rev-parse", found[1][0].left) == theirs.commit
+    assert load_bundle(bundle_of(other, theirs)).classes == load_bundle(bundle_of(ws, ours)).classes
 
 
 @pytest.mark.slow
