@@ -1,4 +1,4 @@
-"""`python -m benchmarks.crashes [--database sqlite|postgres] [--flow NAME] [--victims ...] [--stages ...]`.
+"""`python -m benchmarks.crashes [--database sqlite|postgres] [--victims ...] [--stages ...]`.
 
 SIGKILL to a worker with its run, to the server, or to Postgres with all its processes, while a deployed run is in the
 middle of each stage, and of what follows the stages (`publish`). Then what an operator does: start the database again
@@ -26,7 +26,7 @@ from flows.stages import STAGES, bring_up_to_date, track_raw
 from tasks.contracts.environment import prepare_environment
 
 VICTIMS = ("worker", "server", "database")
-FLOWS = ("pipeline", "retrain")
+FLOW = "pipeline"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,6 @@ class Result:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crashes", description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
-    parser.add_argument("--flow", choices=FLOWS, default=FLOWS[0], help="the deployment that is run; default: pipeline")
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="default: all that there are")
     parser.add_argument("--stages", nargs="+", choices=MOMENTS, default=MOMENTS, help="default: all")
     asked = parser.parse_args()
@@ -79,18 +78,18 @@ def main() -> int:
     cases = [Case(victim, moment) for victim in victims for moment in asked.stages]
     database = postgres() if asked.database == "postgres" else nullcontext()
     with TemporaryDirectory() as folder, database as own:
-        results = list(_all(Path(folder), own, asked.flow, cases))
+        results = list(_all(Path(folder), own, cases))
     print(table(results))
     return int(any(result.problems for result in results))
 
 
-def _all(folder: Path, database: Postgres | None, flow: str, cases: list[Case]) -> Iterator[Result]:
+def _all(folder: Path, database: Postgres | None, cases: list[Case]) -> Iterator[Result]:
     site = make_site(folder, database)
     up(site)
     try:
-        expected = undisturbed(site, flow)
+        expected = undisturbed(site)
         for case in cases:
-            result = crash(site, flow, case, expected)
+            result = crash(site, case, expected)
             sys.stderr.write(f"{_row(result)}\n")
             yield result
             if result.problems:  # the next case is to start from what works
@@ -107,15 +106,15 @@ def up(site: Site) -> None:
         raise RuntimeError(f"graft up: exit {done.returncode}: {done.stderr.strip()}")
 
 
-def undisturbed(site: Site, flow: str) -> Undisturbed:
+def undisturbed(site: Site) -> Undisturbed:
     """Run it once; the workspace's outputs are the reference."""
     site.put_back()
-    run = site.start(flow)
+    run = site.start(FLOW)
     state = _end_of(site, run)
     if state != "COMPLETED":
         raise RuntimeError(f"the undisturbed run ended as {state}: {site.message(run)}")
     made, seconds = hashes(site), seconds_of(site)
-    return Undisturbed(made, seconds, dict(_before(site)) if flow == "pipeline" else {})
+    return Undisturbed(made, seconds, dict(_before(site)))
 
 
 def _before(site: Site) -> Iterator[tuple[str, Path]]:
@@ -128,10 +127,10 @@ def _before(site: Site) -> Iterator[tuple[str, Path]]:
             bring_up_to_date(site.ws, moment)
 
 
-def crash(site: Site, flow: str, case: Case, expected: Undisturbed) -> Result:
+def crash(site: Site, case: Case, expected: Undisturbed) -> Result:
     """One case, from a workspace in which no moment but those before has been; a failure is a problem told."""
-    site.put_back(expected.before.get(case.moment))
-    first = site.start(flow)
+    site.put_back(expected.before[case.moment])
+    first = site.start(FLOW)
     runs, result = [first], Result(case)
     try:
         _in_the_middle(site, case.moment, expected)
@@ -143,11 +142,11 @@ def crash(site: Site, flow: str, case: Case, expected: Undisturbed) -> Result:
         result = replace(result, fell=fell, up_s=time.monotonic() - killed)
         result = replace(result, first=_end_of(site, first))
         if result.first != "COMPLETED":
-            runs.append(site.start(flow))
+            runs.append(site.start(FLOW))
             if (state := _end_of(site, runs[1])) != "COMPLETED":
                 raise RuntimeError(f"the next run ended as {state}: {site.message(runs[1])}")
         result = replace(result, runs=len(runs), whole_s=time.monotonic() - killed)
-        return replace(result, problems=tuple(problems(site, flow, runs, fell, expected.hashes)))
+        return replace(result, problems=tuple(problems(site, runs, fell, expected.hashes)))
     except (OSError, RuntimeError) as error:
         return replace(result, problems=(" ".join(str(error).split())[:600],))
 

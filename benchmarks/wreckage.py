@@ -64,15 +64,15 @@ def hashes(site: Site) -> Hashes:
     return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
 
 
-def problems(site: Site, flow: str, runs: Sequence[dict[str, Any]], fell: str, expected: Hashes) -> Iterator[str]:
-    """What is wrong after `runs` of a flow, the last of which completed; the first was cut off in `fell`."""
+def problems(site: Site, runs: Sequence[dict[str, Any]], fell: str, expected: Hashes) -> Iterator[str]:
+    """What is wrong after `runs` of the pipeline, the last of which completed; the first was cut off in `fell`."""
     known = versions(site.ws)
     if [version.name for version in known] != ["model@1"] or not known[0].champion:
         yield f"versions: {[version.name for version in known]}"
         return
     if hashes(site) != expected:
         yield "other hashes"
-    if flow != "retrain" and (stale := {name: why for name, why in stale_stages(site.ws).items() if why}):
+    if stale := {name: why for name, why in stale_stages(site.ws).items() if why}:
         yield f"outputs: {stale}"
     states = [record.state for record in runs_of(site.ws)]
     if len(states) != len(runs) or states[0] != "done" or "running" in states:
