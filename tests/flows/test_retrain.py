@@ -19,7 +19,6 @@ from PIL import Image
 
 from flows import cli, worktrees
 from flows.leaving import leave
-from flows.publish import announce
 from flows.runs import runs_of
 from flows.snapshots import keep, look
 from flows.stages import STAGES, bring_up_to_date, note, stale_stages
@@ -30,10 +29,9 @@ from tasks.contracts.errors import BadData, BadEnvironment, GateRefused
 from tasks.contracts.params_file import override
 from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace
-from tasks.register.bundle import load_bundle
-from tasks.register.registry import bundle_of, versions
+from tasks.register.registry import versions
 from tests.conftest import write_images
-from tests.flows.conftest import BIN, commit, graft
+from tests.flows.conftest import commit, graft
 
 QUICK = [
     "augment.policy=none",
@@ -484,35 +482,6 @@ def test_with_a_drift_policy_a_run_trains_only_on_images_of_another_kind(ws):
         Image.fromarray(picture).save(ws.raw / path.parent.name / f"dark_{path.name}")
     run = retrain_once(ws, ASKED, start)
     assert (run.state, run.version, until[1:]) == ("done", "model@2", ["bias", "register"])
-
-
-@pytest.mark.slow
-def test_of_two_hosts_that_register_at_once_one_is_announced_and_the_other_keeps_its_work(ws, tmp_path, capsys):
-    origin, other = tmp_path / "origin.git", Workspace(tmp_path / "other host")
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", origin], check=True)
-    git(ws, "remote", "add", "origin", str(origin))
-    config = ws.root / ".dvc" / "config"
-    remote = f"['remote \"shelf\"']\n    url = {tmp_path / 'shelf'}\n"
-    config.write_text(config.read_text().replace("[core]", "[core]\n    remote = shelf") + remote)
-    commit(ws, "remotes")
-    git(ws, "push", "--quiet", "origin", "main")
-    announce(ws)
-    subprocess.run(["git", "clone", "--quiet", origin, other.root], check=True)
-    subprocess.run([BIN / "dvc", "fetch", "--all-tags", "--quiet"], cwd=other.root, check=True)
-    shutil.copytree(ws.raw, other.raw)
-    found = []
-    for host, seed in ((ws, 50), (other, 60)):
-        write_images(host.raw, 2, seed=seed)
-        capsys.readouterr()
-        found.append((retrain_once(host, ASKED, in_process), capsys.readouterr().err))
-    assert [(run.state, run.version) for run, _ in found] == [("done", "model@2")] * 2
-    assert "not announced" not in found[0][1]
-    assert "another clone registered them first" in found[1][1]
-    ours, theirs = (versions(host)[-1] for host in (ws, other))
-    tagged = git(Workspace(origin), "rev-parse", "model@v2.0.0^{commit}")
-    assert tagged == ours.commit != theirs.commit
-    assert git(other, "rev-parse", found[1][0].left) == theirs.commit
-    assert load_bundle(bundle_of(other, theirs)).classes == load_bundle(bundle_of(ws, ours)).classes
 
 
 @pytest.mark.slow
