@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.dvc_repo import open_repository, require_trackable
 from flows.workspaces import git
-from tasks.contracts.errors import BadData, BadEnvironment, BrokenArtifact
+from tasks.contracts.errors import BadData, BadEnvironment
 from tasks.contracts.files import write_text
 from tasks.contracts.workspace import Workspace
 
@@ -53,24 +53,6 @@ def keep(ws: Workspace) -> Snapshot:
             if _build(ws, repo, dry=True)[2].hash_info == tree.hash_info:  # nothing was written to meanwhile
                 return _described(meta, tree)
     raise BadData(f"{ws.raw} changes all the time; run again once nothing writes there")
-
-
-def files_of(ws: Workspace, raw_hash: str) -> dict[str, str]:
-    """A content hash for each path of an earlier state.
-
-    Raises BrokenArtifact where DVC's cache does not have its list of files.
-    """
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-    from dvc_objects.errors import ObjectFormatError
-
-    with open_repository(ws, lock=False) as repo:
-        try:
-            return _files(Tree.load(repo.cache.local, HashInfo("md5", raw_hash)))
-        except (FileNotFoundError, ObjectFormatError):
-            raise BrokenArtifact(
-                f"the list of files of data/raw {raw_hash} is not in DVC's cache; `dvc fetch --all-tags` brings it"
-            ) from None
 
 
 def check_out(ws: Workspace, snapshot: Snapshot) -> None:

@@ -14,7 +14,7 @@ from flows import worktrees
 from flows.leaving import leave
 from flows.publish import publish
 from flows.runs import Recorder, heal, recorded
-from flows.snapshots import Snapshot, files_of, keep, look
+from flows.snapshots import Snapshot, keep, look
 from flows.stages import STAGES, Outcome, last_outcomes, only_run, stale_stages
 from flows.starting import pin_start
 from flows.workspaces import require_current
@@ -28,6 +28,7 @@ from tasks.contracts.run_records import RunRecord, Trigger
 from tasks.contracts.workspace import Workspace
 from tasks.ingest.changes import DataChange, compare, why_not
 from tasks.register.registry import Version, data_of, versions
+from tasks.register.saved import raw_files
 from tasks.report.page import links_of, write_page
 
 Start = Callable[[Workspace, str], list[Outcome]]  # (worktree, last stage) -> what became of each stage
@@ -99,7 +100,7 @@ def survey(ws: Workspace, snapshot: Snapshot | None = None) -> Scene:
     known = versions(ws)
     base = known[-1] if known else None
     before = str(base.note["data"]) if base else ""
-    files = files_of(ws, before) if before else {}
+    files = raw_files(ws, base) if base and before else {}
     other: tuple[str, ...] = ()
     if base:
         then = worktrees.settings_at(ws, base.commit)

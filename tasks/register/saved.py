@@ -76,6 +76,17 @@ def data_of(ws: Workspace, version: Version) -> Path:
     return path
 
 
+def raw_files(ws: Workspace, version: Version) -> dict[str, str]:
+    """DVC's hash of each file of `data/raw` as the version had it, by its path there.
+
+    The list comes from DVC's cache or its remote. Raises BrokenArtifact where neither has it whole.
+    """
+    place = "data/raw"
+    with opened(ws) as store:
+        found = _members(store, version, place, str(version.note["data"]))
+    return {path.removeprefix(f"{place}/"): md5 for path, md5 in found.items()}
+
+
 def restore(ws: Workspace, version: Version, folder: Path) -> list[str]:
     """Bring all of a version back into the new `folder`: what DVC keeps, and what git keeps beside it.
 

@@ -16,7 +16,7 @@ from tasks.contracts.errors import BadEnvironment, BrokenArtifact
 from tasks.contracts.workspace import Workspace
 from tasks.register import registry
 from tasks.register.remote import PUSHED, push
-from tasks.register.saved import objects, outputs
+from tasks.register.saved import objects, outputs, raw_files
 from tasks.register.store import opened
 from tasks.register.tags import run_git
 from tests.register.test_history import git
@@ -95,6 +95,8 @@ def test_a_cold_clone_gets_every_byte_back_from_the_remote_alone(workspace, remo
     git(tmp_path, "clone", "--quiet", str(tmp_path / "origin.git"), "clone")
     shutil.rmtree(workspace.root)
     clone = tmp_path / "clone"
+    raw = raw_files(Workspace(clone), registry.find_version(Workspace(clone), "model@1"))
+    assert {Path("data/raw", path) for path in raw} == {path for path in here if path.match("data/raw/*/*.png")}
     arguments = ["--workspace", str(clone), "models", "show", "model@2", "--restore", str(tmp_path / "back"), "--json"]
     assert cli.main(arguments) == 0
     restored = json.loads(capsys.readouterr().out)["restored"]["files"]
