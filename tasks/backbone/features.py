@@ -141,10 +141,10 @@ def cached_features(  # noqa: PLR0913
     return rows
 
 
-def compute_features(backbone: Backbone, ref: BackboneRef, pixels: PixelSource) -> Floats:
-    """The same features without a cache."""
+def compute_features(backbone: Backbone, ref: BackboneRef, pixels: PixelSource, *, is_precise: bool = False) -> Floats:
+    """The same features without a cache, to the last bit."""
     rows = np.empty((len(pixels), backbone.features), np.float32)
-    for batch, values in Work(backbone, ref, pixels, (), None).compute(np.arange(len(pixels))):
+    for batch, values in Work(backbone, ref, pixels, (), None, is_precise).compute(np.arange(len(pixels))):
         rows[batch] = values.numpy()
     return rows
 

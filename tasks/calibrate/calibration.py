@@ -77,6 +77,11 @@ def load_calibration(folder: Path) -> Calibration:
     try:
         record = CalibrationRecord(**data)
         tensors = {name: tensor.astype(np.float32) for name, tensor in load_file(path).items()}
+        if "points" in tensors:  # of a graft before smoothed sets
+            raise BrokenArtifact(
+                f"{folder} was made by an earlier graft, in another form; `graft run` makes a new version and `graft "
+                "models promote` the champion of it"
+            )
         found = Calibration(record, tensors["scores"], Familiar(*(tensors[name] for name in _FAMILIAR)))
     except (SafetensorError, OSError, KeyError, TypeError) as error:
         raise BrokenArtifact(f"{folder} is no calibration ({one_line(str(error))}); run `graft run` again") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -93,13 +94,18 @@ def _section(found: Robustness) -> Section:
 def _samples(sha256s: Sequence[str], each: int, seed: Seed) -> Ints:
     """The places of the images that each corruption gets, (corruptions, each).
 
-    Each image has a place on a circle that its hash gives, and each corruption takes those that follow its own point.
-    So all see different images as far as there are enough, and a new image takes the place of one other at most.
+    Hashes give each image a number in [0, 1), and each corruption takes those that follow a point of its own: a new
+    image changes few samples. All see different images where there are enough; where not, each is seen as often.
     """
     drawn = [int.from_bytes(hashlib.sha256(f"{seed} {sha256}".encode()).digest()[:8]) / 2**64 for sha256 in sha256s]
-    order = np.argsort(drawn, kind="stable")
-    starts = np.searchsorted(np.array(drawn)[order], np.arange(len(KINDS)) / len(KINDS))
-    places: Ints = order[(starts[:, None] + np.arange(each)) % max(len(order), 1)]
+    n, kinds, order = len(drawn), len(KINDS), np.argsort(drawn, kind="stable")
+    starts = np.arange(kinds) * n // kinds
+    if n >= kinds * each:
+        own = np.searchsorted(np.array(drawn)[order], np.arange(kinds) / kinds)
+        steps = np.arange(kinds) * each
+        behind = np.maximum.accumulate(own - steps) + steps  # each after the one before it
+        starts = np.minimum(behind, n - (kinds - np.arange(kinds)) * each)  # and room for those after it
+    places: Ints = order[(starts[:, None] + np.arange(each)) % max(n, 1)]
     return places
 
 
@@ -145,8 +151,9 @@ class _Corrupted:
     @property
     def keys(self) -> list[str]:
         """Hashes of all that decides each corrupted image."""
-        named = ((self._subject.sha256s[one.place], one.name, one.severity, *self._seed) for one in self._views)
-        return [hashlib.sha256(f"corrupted {_CODE} {name}".encode()).hexdigest() for name in named]
+        named = ((self._subject.sha256s[one.place], *self._noise(one)[:-1], one.severity) for one in self._views)
+        by = f"corrupted {_CODE}, cv2 {cv2.__version__}, numpy {np.__version__}"
+        return [hashlib.sha256(f"{by} {name}".encode()).hexdigest() for name in named]
 
     def __len__(self) -> int:
         return len(self._views)
@@ -158,9 +165,14 @@ class _Corrupted:
     def _image(self, i: int) -> Pixels:
         if i not in self._made:
             one, subject = self._views[i], self._subject
-            noise = (*self._seed, list(KINDS).index(one.name), int(subject.sha256s[one.place][:15], 16))
-            self._made[i] = corrupt(subject.pixels[one.place][None], one.name, one.severity, [noise])[0]
+            pixels = subject.pixels[one.place][None]
+            self._made[i] = corrupt(pixels, one.name, one.severity, [self._noise(one)])[0]
         return self._made[i]
+
+    def _noise(self, one: _View) -> tuple[int, ...]:
+        """The seed of its noise: of the run, of the corruption, of the image."""
+        kind = int.from_bytes(one.name.encode())
+        return (*self._seed, kind, int(self._subject.sha256s[one.place][:15], 16))
 
 
 def _losses(

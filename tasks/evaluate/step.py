@@ -26,11 +26,11 @@ from tasks.evaluate.metrics import Floats
 from tasks.evaluate.mitigation import Trial, compared
 from tasks.evaluate.outcomes import outcomes
 from tasks.evaluate.plots import confusion_csv, history_csv
-from tasks.evaluate.robustness import Subject, robustness
+from tasks.evaluate.robustness import Predict, Subject, robustness
 from tasks.evaluate.saliency import saliency
 from tasks.evaluate.slices import slices
 from tasks.train.model import UNMITIGATED, is_trained, load_model
-from tasks.train.predictor import predict, predict_folder
+from tasks.train.predictor import cached_outputs, predict, predict_folder
 
 VERSION = 4
 # streams of randomness below the seed
@@ -125,7 +125,7 @@ def _corrupted(report: EvaluationReport, tested: _Tested, params: EvaluateParams
     if tested.scratch is not None:
         models.append((tested.ws.scratch, tested.scratch))
     subject = Subject(
-        models=tuple(partial(predict_folder, folder, cache=tested.ws.cache) for folder, _ in models),
+        models=tuple(_answering(folder, tested.ws.cache) for folder, _ in models),
         clean=tuple(found.argmax(axis=1) == targets for _, found in models),
         pixels=tested.pixels,
         targets=targets,
@@ -135,6 +135,13 @@ def _corrupted(report: EvaluationReport, tested: _Tested, params: EvaluateParams
     return replace(
         report, robustness=found, sections=(section, *report.sections), findings=(*report.findings, *findings)
     )
+
+
+def _answering(folder: Path, cache: Path) -> Predict:
+    """The model in `folder`, loaded once for many questions; its logits tell the same class as its probabilities."""
+    net, record = load_model(folder)
+    ref = backbone_ref(record["backbone"])
+    return lambda pixels, keys: cached_outputs(net, ref, pixels, keys, cache).logits
 
 
 def _draw_errors(report: EvaluationReport, tested: _Tested) -> None:

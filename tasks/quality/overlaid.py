@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import read_table, write_table
+from tasks.contracts.progress import say
 
 CODE = 1  # raised when `overlay.compare` gives other verdicts, or pictures other hashes or detail
 
@@ -27,13 +29,15 @@ class Overlaid:
 
         What cannot be read knows nothing.
         """
-        self._names, self._cache, self._of = names, cache, f"{CODE}-{of}"
+        self._names, self._cache, self._of = names, cache, f"{CODE}-{of}-cv{cv2.__version__}"
         self._path = cache / f"overlaid-{self._of}.parquet" if cache else None
         self._told: dict[Key, Verdict] = {}
         path = self._path
         try:
             known = read_table(path) if path else pd.DataFrame()
-        except BrokenArtifact:
+        except BrokenArtifact as error:
+            if path and path.exists():
+                say(f"{error}; pictures are compared anew")
             return
         if known.empty:
             return

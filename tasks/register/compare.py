@@ -14,7 +14,7 @@ from tasks.contracts.prepared import Pixels, open_checked
 from tasks.contracts.samples import usable
 from tasks.contracts.workspace import Workspace
 from tasks.predict.predict import predict_prepared, predict_samples
-from tasks.register.bundle import load_bundle
+from tasks.register.bundle import Bundle, load_bundle
 from tasks.register.decision import Decision
 from tasks.register.gates import Answers, calibrated, groups, light, nobody_worse_off, quick
 from tasks.register.promotion import Correct, Paired, Rule, decide
@@ -40,15 +40,16 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
     """Predict the promotion split with `models/bundle`, the champion and the anchor, and apply the rule.
 
     Of images that belong together (copies, one patient) the first stands for all: they are no independent evidence.
-    The look is counted before any answer is there.
+    The look is counted before any answer is there, and not where a bundle cannot be loaded.
     """
     checked, prepared = open_checked(ws)
     rows = usable(checked, "promotion").drop_duplicates("component")
     if rows.empty:
         return Decision(False, "the promotion split is empty, so nothing can be compared")
+    bundles = {folder: load_bundle(folder) for folder in (ws.bundle, champion.bundle, anchor.bundle)}
     look = offer.begin_look()
-    ours, theirs = (_answers(bundle, ws, rows, prepared) for bundle in (ws.bundle, champion.bundle))
-    first = theirs if anchor == champion else _answers(anchor.bundle, ws, rows, prepared)
+    said = {folder: _answers(bundle, ws, rows, prepared) for folder, bundle in bundles.items()}
+    ours, theirs, first = said[ws.bundle], said[champion.bundle], said[anchor.bundle]
     paired = Paired(
         candidate=ours.right,
         champion=theirs.right,
@@ -66,9 +67,8 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
     return decide(paired, Rule(params.margin, params.level, look), gates)
 
 
-def _answers(folder: Path, ws: Workspace, rows: pd.DataFrame, prepared: Pixels) -> Answers:
+def _answers(bundle: Bundle, ws: Workspace, rows: pd.DataFrame, prepared: Pixels) -> Answers:
     """From the prepared pixels where the bundle takes them of that side, else from the files."""
-    bundle = load_bundle(folder)
     if int(bundle.record["preprocessing"]["prepared_px"]) == prepared.shape[1]:
         pixels = Rows(prepared, rows["pixels"].to_numpy(np.int64))
         found = predict_prepared(bundle, pixels, rows["sha256"].tolist(), ws.cache)

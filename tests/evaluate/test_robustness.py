@@ -4,6 +4,9 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.backbone.rows import PixelSource
 from tasks.contracts.records import to_json
@@ -61,9 +64,18 @@ def test_every_corruption_has_its_own_images_at_all_severities_beside_their_clea
     assert {rate.n for one in found.corruptions for rate in (*one.candidate, *one.scratch)} == {6}
     for one in found.corruptions:
         assert {rate.value for rate in one.candidate} == {one.candidate_clean.value}
-    samples = module._samples(SHA256S, 6, (0, 5))
-    assert [one.candidate_clean.value for one in found.corruptions] == [(TARGETS[own] == 0).mean() for own in samples]
-    assert found.candidate_loss.n == len(np.unique(samples)) > 5 * 6
+    # 12 samples of 6 go through the 36 twice
+    assert found.candidate_loss.n == N
+    assert sum(one.candidate_clean.value * 6 for one in found.corruptions) == pytest.approx(2 * N / 3)
+
+
+@given(st.integers(1, 10), st.integers(0, 200), st.integers(0, 2**32 - 1))
+def test_no_image_is_in_two_samples_where_there_are_enough(each, more, salt):
+    n = len(KINDS) * each + more
+    sha256s = [hashlib.sha256(f"{salt} {i}".encode()).hexdigest() for i in range(n)]
+    samples = module._samples(sha256s, each, (0, 5))
+    assert samples.shape == (len(KINDS), each)
+    assert len(np.unique(samples)) == samples.size
 
 
 def test_more_images_than_there_are_means_all_and_equal_seeds_give_equal_bytes():

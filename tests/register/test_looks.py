@@ -22,7 +22,7 @@ from flows import publish
 from tasks.contracts.workspace import Workspace
 from tasks.register import compare
 publish._latency = lambda _ws: {"single": {"p50_ms": 1.0}}
-compare.predict_samples = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+compare._answers = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 publish.publish(Workspace(Path(sys.argv[1])))
 """
 
