@@ -32,7 +32,9 @@ Pixels = NDArray[np.uint8]
 
 Stamp = tuple[int, ...]  # of a file: other bytes, another stamp; the time of its last change comes last
 
-_HELD: list[tuple[Stamp, set[tuple[int, int]]]] = []  # the file that was last looked at, its records and checksums
+# The file that was last looked at, its records and checksums. Of the process, since the stages of one know nothing of
+# each other: each opens the table anew, and reading gigabytes six times a run would cost more than the change.
+_HELD: list[tuple[Stamp, set[tuple[int, int]]]] = []
 _SAME_MOMENT_NS = 50_000_000  # longer than the ticks of a file system's clock
 _NOBODY = bytes(HASH_BYTES)
 _SPARE = 1000  # records of images that are gone, which are kept whatever their share

@@ -46,6 +46,8 @@ def find_start(ws: Workspace, params: TrainParams, task: Task, classes: Sequence
 
 def read_pin(ws: Workspace) -> StartPin:
     """What `models/start.json` says. Raises BrokenArtifact where it is missing or not of this form."""
+    if not ws.start.exists():
+        raise BrokenArtifact(f"{ws.start} is missing; `graft init {ws.root}` makes what a workspace lacks")
     data = read_json(ws.start)
     try:
         pin = StartPin(**data)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tasks.backbone import cache as cache_module
-from tasks.backbone.cache import RowCache, make_room, read_rows
+from tasks.backbone.cache import RowCache, make_room, read_rows, remembered
 from tasks.backbone.features import cached_rows
 from tasks.backbone.layouts import resnet18
 from tasks.backbone.network import Backbone, TransferNet
@@ -262,3 +262,22 @@ def test_two_processes_share_a_cache_and_evict_each_other_and_read_what_is_right
     limit = round(1.3 * max(one.nbytes for one in rows))
     assert told(workers, [f"3 {limit}", f"4 {limit}"]) == expected
     assert sum(path.stat().st_size for path in shards(tmp_path / "shared")) <= 1.5 * limit
+
+
+def test_what_is_remembered_is_computed_once_for_each_name_and_key(tmp_path):
+    asked = []
+
+    def compute(at):
+        asked.extend(at.tolist())
+        return np.stack([at, at**2], axis=1).astype(np.float64) if len(at) else np.empty((0, 2))
+
+    names = [key_of(number) for number in (5, 3, 5, 4)]
+    rows = remembered(tmp_path, "first", names, compute)
+    assert rows.tolist() == [[0, 0], [1, 1], [0, 0], [3, 9]]
+    assert asked == [0, 1, 3]
+    again = remembered(tmp_path, "first", [key_of(4), key_of(6), key_of(3)], compute)
+    assert again.tolist() == [[3, 9], [1, 1], [1, 1]]
+    assert asked == [0, 1, 3, 1]
+    remembered(tmp_path, "second", names, compute)
+    assert asked == [0, 1, 3, 1, 0, 1, 3]
+    assert remembered(tmp_path, "first", [], compute).shape == (0, 2)

@@ -9,6 +9,8 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.preprocessing import StandardScaler
 
 from tasks.backbone.network import to_input
+from tasks.backbone.random_control import clouds, random_control
+from tasks.backbone.rows import state_sha256
 from tasks.backbone.scores import assign_folds, probe_scores, settle_batch_norm, thumbnails
 from tasks.backbone.weights import build_network
 
@@ -130,6 +132,17 @@ def test_batch_norm_of_a_random_network_is_settled_on_the_images(embedded, pictu
         maps = backbone.network.conv1(to_input(torch.from_numpy(pixels), ref.input_px, ref.mean, ref.std))
     assert torch.allclose(backbone.network.bn1.running_mean, maps.mean(dim=(0, 2, 3)), atol=1e-4)
     assert not any(module.training for module in backbone.modules())
+
+
+def test_the_random_control_is_the_same_network_whatever_the_data(embedded):
+    ref = replace(embedded[1], input_px=32)
+    (first, blank), (second, _), (other, _) = (random_control(ref, seed) for seed in (5, 5, 6))
+    assert (blank.source, blank.name) == ("random", f"{ref.name} with random weights")
+    assert state_sha256(first) == state_sha256(second) != state_sha256(other)
+    pictures = clouds(3, 32)
+    assert pictures.shape == (3, 32, 32, 3)
+    assert np.array_equal(pictures, clouds(5, 32)[:3])
+    assert all(np.ptp(picture) > 30 for picture in pictures)
 
 
 def test_settling_works_for_one_image(embedded, pictures):

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -138,3 +139,14 @@ def test_every_feature_has_a_kind(kind: str, blobs: Callable[..., np.ndarray]) -
     names = [name for name in trivial_features(images, pictures) if kind_of(name) == kind]
     assert names
     assert any(is_container(name) for name in names) == (kind not in ("tone", "sharpness"))
+
+
+def test_features_from_the_cache_are_the_same_to_the_last_bit(blobs: Callable[..., np.ndarray], tmp_path: Path) -> None:
+    pixels = blobs(70, 4)
+    names = [f"{i:064x}" for i in range(70)]
+    images = pd.DataFrame({"pixels": range(70), "width": 64, "height": range(1, 71), "sha256": names})
+    plain, some = trivial_features(images, pixels), images.iloc[10:25].reset_index(drop=True)
+    trivial_features(some, pixels, tmp_path)
+    for cached in (trivial_features(images, pixels, tmp_path), trivial_features(images, pixels, tmp_path)):
+        assert cached.keys() == plain.keys()
+        assert all(np.array_equal(cached[name], plain[name]) for name in plain)

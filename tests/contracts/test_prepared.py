@@ -1,8 +1,11 @@
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from tasks.contracts import prepared
 from tasks.contracts.errors import BadData, BrokenArtifact
 from tasks.contracts.files import write_table
 from tasks.contracts.images import decode
@@ -102,3 +105,30 @@ def test_a_full_disk_is_an_error_and_no_record(ws, monkeypatch):
         store.add("a" * 64, picture)
     assert not store.has("a" * 64)
     assert not Store(ws.prepared, SIDE_PX).has("a" * 64)
+
+
+def test_a_record_is_held_against_its_checksum_once_while_nobody_writes(ws, monkeypatch):
+    path, looked = next(ws.prepared.iterdir()) / "pixels", []
+    monkeypatch.setattr(prepared, "checksum_of", lambda pixels: looked.append(1) or checksum_of(pixels))
+    monkeypatch.setattr(prepared, "_HELD", [])
+    monkeypatch.setattr(prepared, "_SAME_MOMENT_NS", -(10**12))  # as if the file had been written long ago
+    expected = [np.array(picture) for picture in open_checked(ws)[1]]
+    assert len(looked) == 4
+    open_checked(ws)
+    assert len(looked) == 4
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(0, 0))  # whatever time it says: that of the change goes on
+    checked, pixels = open_checked(ws)
+    assert all(np.array_equal(pixels[row], old) for row, old in zip(checked["pixels"][:4], expected, strict=True))
+    assert len(looked) > 4
+
+
+def test_what_was_written_a_moment_ago_is_looked_at_again(ws, monkeypatch):
+    looked = []
+    monkeypatch.setattr(prepared, "checksum_of", lambda pixels: looked.append(1) or checksum_of(pixels))
+    monkeypatch.setattr(prepared, "_SAME_MOMENT_NS", 10**15)
+    open_checked(ws)
+    open_checked(ws)
+    assert len(looked) == 8

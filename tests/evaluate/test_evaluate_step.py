@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from flows.summary import screen, summarise
 from tasks.augment.policy import describe, make_policy
 from tasks.bias.mitigation import Shortcut, against_shortcuts
 from tasks.calibrate.calibration import load_calibration
 from tasks.contracts.files import write_record, write_table
-from tasks.contracts.model_records import SelectionReport
+from tasks.contracts.model_records import SelectionReport, StartPin
 from tasks.contracts.params import AugmentParams, EvaluateParams, FineTuningParams, TrainParams
 from tasks.contracts.records import BiasReport, GateReport, Mitigation, Statistic, read_json
 from tasks.contracts.workspace import Workspace
@@ -44,6 +45,7 @@ def ws(tmp_path: Path) -> Workspace:
     write_table(ws.checked, store_pixels(ws, table, np.stack([draw(label, rng) for label in labels])))
     write_table(ws.weights, table[["sha256"]].assign(weight=1.0))
     write_record(ws.gate, GateReport(True, (), "test"))
+    write_record(ws.start, StartPin(why="there was no champion"))
     write_record(ws.selection, SelectionReport(replace(REF, network="resnet18-w8"), "", (), (), (), ()))
     act(ws, *against_shortcuts([Shortcut("overlay", CLASSES[0], (7, 7))]))
     return ws
@@ -113,3 +115,21 @@ def test_the_calibration_is_written_and_reported(ws: Workspace) -> None:
     assert found["flagged as unlike the training images"]["status"] == "too_small"
     step.run(ws, EvaluateParams(resamples=100), seed=0)
     assert {path.name: path.read_bytes() for path in ws.calibration.iterdir()} == first
+
+
+def test_without_a_control_nothing_is_compared_with_one(ws: Workspace) -> None:
+    act(ws)
+    trained = train.run(ws, QUICK.model_copy(update={"control": False}), seed=0)
+    assert trained.scratch is None
+    assert sorted(path.name for path in ws.scratch.iterdir()) == ["not_trained.txt"]
+    metrics = step.run(ws, EvaluateParams(resamples=100, corrupted_images=2), seed=0)
+    found = read_json(ws.evaluation)
+    assert (found["scratch"], found["difference"]["status"]) == (None, "skipped")
+    assert (metrics.scratch_accuracy, metrics.difference, metrics.scratch_corruption_loss) == (None, None, None)
+    assert metrics.accuracy is not None
+    assert metrics.corruption_loss is not None
+    summary = screen(summarise(ws, {"evaluate"}, None), ws.page)
+    assert "scratch" not in summary
+    assert "accuracy" in summary
+    train.run(ws, QUICK, seed=0)  # and back
+    assert step.run(ws, EvaluateParams(resamples=100, corrupted_images=2), seed=0).scratch_accuracy is not None
