@@ -13,8 +13,9 @@ from typing import Any
 import psutil
 
 from flows.logs import logged, masked
-from tasks.contracts.errors import BadUsage, BrokenArtifact, GateRefused
+from tasks.contracts.errors import BadUsage, BrokenArtifact, GateRefused, GraftError, one_line
 from tasks.contracts.files import write_record
+from tasks.contracts.progress import say
 from tasks.contracts.run_records import Owner, RunRecord, State, Trigger
 from tasks.contracts.workspace import Workspace
 
@@ -50,11 +51,11 @@ def recorded(ws: Workspace, flow: str, trigger: Trigger) -> Iterator[Recorder]:
             yield run
         except BaseException as error:
             run.note(state=_state_of(error), why=_why(error), ended_at=_said())
-            _draw(ws)
+            _draw_at_the_end(ws)
             raise
     state = "done" if run.record.state == "running" else run.record.state
     run.note(state=state, ended_at=_said())
-    _draw(ws)
+    _draw_at_the_end(ws)
 
 
 def runs_of(ws: Workspace) -> list[RunRecord]:
@@ -86,11 +87,15 @@ def read_run(path: Path) -> RunRecord:
 
 
 def heal(ws: Workspace) -> None:
-    """Say in the file that a run crashed, where its process is gone. The caller holds the workspace."""
+    """Say in the file that a run crashed, where its process is gone.
+
+    The caller holds the workspace, so no run of another host works either: a container that was started anew has
+    another name.
+    """
     for path in ws.runs.glob("*.json"):
         found = read_run(path)
-        if _seen(found) != found:
-            write_record(path, _seen(found))
+        if found.state == "running" and not (_is_of_this_host(found) and _lives(found.owner)):
+            write_record(path, _crashed(found))
 
 
 def _draw(ws: Workspace) -> None:
@@ -99,10 +104,26 @@ def _draw(ws: Workspace) -> None:
     write_runs_page(ws, runs_of(ws))
 
 
+def _draw_at_the_end(ws: Workspace) -> None:
+    """How the run ended is in its record; a page that cannot be drawn makes it no other end."""
+    try:
+        _draw(ws)
+    except (OSError, GraftError) as error:
+        say(f"{ws.runs_page} is not drawn ({one_line(str(error))}); `graft runs` draws it")
+
+
 def _seen(run: RunRecord) -> RunRecord:
-    if run.state != "running" or run.owner.host != socket.gethostname() or _lives(run.owner):
-        return run
-    return replace(run, state="crashed", why=f"process {run.owner.pid} ended without a word")
+    gone = run.state == "running" and _is_of_this_host(run) and not _lives(run.owner)
+    return _crashed(run) if gone else run
+
+
+def _crashed(run: RunRecord) -> RunRecord:
+    where = "" if _is_of_this_host(run) else f" on {run.owner.host}"
+    return replace(run, state="crashed", why=f"process {run.owner.pid}{where} ended without a word")
+
+
+def _is_of_this_host(run: RunRecord) -> bool:
+    return run.owner.host == socket.gethostname()
 
 
 def _lives(owner: Owner) -> bool:

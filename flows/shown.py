@@ -15,7 +15,7 @@ from prefect.exceptions import PrefectException
 
 from flows.assets import show_assets
 from flows.stages import REPORTS, STAGES, Outcome
-from tasks.contracts.errors import one_line
+from tasks.contracts.errors import GraftError, one_line
 from tasks.contracts.progress import say
 from tasks.contracts.records import read_json
 from tasks.contracts.workspace import Workspace
@@ -38,7 +38,10 @@ def show_stage(ws: Workspace, outcome: Outcome) -> None:
 
 def _show(ws: Workspace, outcome: Outcome) -> None:
     stage = outcome.stage
-    show_assets(ws, outcome)
+    try:
+        show_assets(ws, outcome)
+    except GraftError as error:  # DVC's: its lock, its files
+        say(f"the assets of {stage} are not shown on the server ({one_line(str(error))}); the run goes on")
     done = 100 * (STAGES.index(stage) + 1) / len(STAGES)
     create_progress_artifact(done, key="progress", description=f"{stage} {outcome.action}")
     create_markdown_artifact(

@@ -111,6 +111,26 @@ def test_a_killed_run_is_crashed_and_its_number_in_other_hands_is_not_taken_for_
         assert find_run(ws, mine.record.id).state == "crashed"
         mine.note(owner=replace(earlier, host=f"not {socket.gethostname()}"))
         assert find_run(ws, mine.record.id).state == "running"  # what another machine does is not known here
+        heal(ws)  # but who holds the workspace knows that it does nothing
+        assert (find_run(ws, mine.record.id).state, find_run(ws, mine.record.id).why) == (
+            "crashed",
+            f"process {os.getpid()} on not {socket.gethostname()} ended without a word",
+        )
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), BrokenArtifact("x.json is no record of a run")])
+def test_a_page_that_cannot_be_drawn_in_the_end_is_said_and_changes_no_end(ws, monkeypatch, capsys, failure):
+    def draw(_: Workspace) -> None:
+        if all(run.state != "running" for run in runs_of(ws)):
+            raise failure
+
+    monkeypatch.setattr("flows.runs._draw", draw)
+    with recorded(ws, "retrain", ASKED):
+        pass
+    with pytest.raises(BadData, match="the body's own"), recorded(ws, "retrain", ASKED):
+        raise BadData("the body's own")
+    assert {run.state for run in runs_of(ws)} == {"done", "failed"}
+    assert capsys.readouterr().err.count(f"runs.html is not drawn ({failure}); `graft runs` draws it") == 2
 
 
 def test_a_broken_record_is_named(ws):
