@@ -10,9 +10,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from flows.processes import values_of
+from flows.processes import hidden, values_of
 from flows.runs import runs_of
-from flows.server import slug
+from flows.server import own_worker, slug
 from tasks.contracts.workspace import Workspace
 
 AT_ONCE = 10  # requests
@@ -38,12 +38,29 @@ async def crash_leftovers(client: PrefectClient, ws: Workspace, states: tuple[st
     return len(found)
 
 
+async def works_elsewhere(client: PrefectClient, ws: Workspace) -> bool:
+    """Whether a run of the workspace's pool may work where its process is not seen from here.
+
+    So it is with a `graft worker` that is online, on another machine, in a container or by another user, and with
+    what Prefect runs here as another user.
+    """
+    try:
+        workers = await client.read_workers_for_work_pool(slug(ws))
+    except ObjectNotFound:
+        return False
+    online = {one.name for one in workers if str(getattr(one.status, "value", one.status)) == "ONLINE"}
+    return bool(online - {own_worker()} or hidden("prefect"))
+
+
 async def crash_gone(client: PrefectClient, ws: Workspace) -> list[str]:
     """Mark the running runs of the workspace as crashed whose process on this machine is gone; returns their names.
 
     A run whose server or database died may end without being able to tell, and before its first heartbeat was heard:
-    then no automation misses one. Of what was started elsewhere, and left no record here, nothing is known.
+    then no automation misses one. Of what was started elsewhere, and left no record here, nothing is known; where
+    anything may work elsewhere, all is left to the heartbeats.
     """
+    if await works_elsewhere(client, ws):
+        return []
     wanted = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING"]}}, "tags": {"all_": [slug(ws)]}})
     before = await client.read_flow_runs(flow_run_filter=wanted)
     alive = set(values_of(OF_RUN).values())

@@ -168,8 +168,10 @@ async def _deploy(client: "PrefectClient", ws: Workspace, params: "OperateParams
 
 
 async def _crash(client: "PrefectClient", ws: Workspace, why: str, *, began: bool = True) -> int:
-    from flows.leftovers import AT_WORK, SUBMITTED, crash_leftovers
+    from flows.leftovers import AT_WORK, SUBMITTED, crash_leftovers, works_elsewhere
 
+    if not began and await works_elsewhere(client, ws):
+        return 0
     return await crash_leftovers(client, ws, AT_WORK if began else SUBMITTED, why)
 
 

@@ -34,6 +34,15 @@ SECONDS_BETWEEN_LINES = 10.0
 HEARTBEAT_SECONDS = 30  # the shortest that Prefect allows
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # a user's own wins: a password belongs there, not in params.yaml
 RETRIED, RETRIED_CODES = "PREFECT_CLIENT_RETRY_EXTRA_CODES", "500"  # a server without its database says 500
+SAID_TO_RUNS = {  # by whoever starts a worker, to it and to the runs that it starts
+    RETRIED: RETRIED_CODES,
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "graft",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_WORKER_QUERY_SECONDS": "5",
+    "DO_NOT_TRACK": "1",
+}
 UNSAID = (
     CLONE,
     "PREFECT_API_KEY",
@@ -124,6 +133,11 @@ def start_server(ws: Workspace, params: OperateParams) -> State:
     return state
 
 
+def own_worker() -> str:
+    """What the worker of `graft up` is called on its server; that of `graft worker` bears the name of its host."""
+    return f"{socket.gethostname()} (graft up)"
+
+
 def start_worker(ws: Workspace, params: OperateParams, state: State) -> State:
     """A worker that takes runs from the workspace's pool, which must exist."""
     command = [
@@ -136,7 +150,7 @@ def start_worker(ws: Workspace, params: OperateParams, state: State) -> State:
         "--type",
         "process",
         "--name",
-        socket.gethostname(),
+        own_worker(),
     ]
     worker = _spawn(ws, [*command, "--install-policy", "never"], "worker", environment(ws, params, state.url))
     state = State(state.port, state.url, state.server, worker)
@@ -208,14 +222,8 @@ def environment(ws: Workspace, params: OperateParams, url: str) -> dict[str, str
         "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "10",
         # kept in memory, as is usual, the turn of a run that died with the server would never be free again
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        RETRIED: RETRIED_CODES,
         "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "graft",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "PREFECT_WORKER_QUERY_SECONDS": "5",
-        "DO_NOT_TRACK": "1",
+        **SAID_TO_RUNS,
     }
 
 

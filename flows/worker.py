@@ -42,20 +42,15 @@ def work(arguments: Namespace) -> NoReturn:
 
 def environment(ws: Workspace, url: str) -> dict[str, str]:
     """What the worker and the runs that it starts are told. The server's key, where there is one, is the user's."""
-    from flows.server import HEARTBEAT_SECONDS, HOST
+    from flows.server import HOST, SAID_TO_RUNS
 
     return os.environ | {
+        **SAID_TO_RUNS,
         CLONE: str(ws.root),
         "PREFECT_API_URL": url,
         "PREFECT_HOME": str(ws.private / "prefect"),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "graft",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "PREFECT_WORKER_QUERY_SECONDS": "5",
         "PREFECT_WORKER_WEBSERVER_HOST": os.environ.get("PREFECT_WORKER_WEBSERVER_HOST", HOST),  # not to everybody
-        "DO_NOT_TRACK": "1",
     }
 
 

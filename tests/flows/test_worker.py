@@ -48,6 +48,7 @@ def test_it_becomes_a_worker_of_that_pool_and_keeps_the_key_of_the_server(ws, mo
     assert variables["PREFECT_API_AUTH_STRING"] == "ada:made-up"
     assert variables[CLONE] == str(ws.root)
     assert variables["PREFECT_HOME"].startswith(str(ws.root))
+    assert server.SAID_TO_RUNS.items() <= variables.items()  # among them which answers of the server are asked again
 
 
 def test_its_health_is_asked_for_on_this_machine_only_unless_the_user_says_else(ws, monkeypatch):
