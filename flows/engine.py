@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.logs import RUN_ID
+from flows.logs import RUN_ID, masked
 from flows.server import HEARTBEAT_SECONDS, RETRIED, RETRIED_CODES, address, answers, slug
 from flows.stages import STAGES, Outcome, bring_up_to_date, note
+from tasks.contracts.errors import GraftError
 from tasks.contracts.progress import say
 from tasks.contracts.workspace import Workspace
 
-START_UP_SECONDS = "240"  # Prefect's own 20 fail on a busy machine, and 120 failed where ten runs began at once
+START_UP_SECONDS = "240"  # Prefect's own 20 fail on a busy machine; one needed more than 120 to start ten at once
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,11 @@ def stage_task(name: str) -> Any:
     def stage(run: Run, *_before: Outcome) -> Outcome:
         if STAGES.index(name) > STAGES.index(run.until):
             return Outcome(name, "not asked for", f"the run goes until {run.until}")
-        outcome = bring_up_to_date(Workspace(run.workspace), name, force=run.force == name)
+        try:
+            outcome = bring_up_to_date(Workspace(run.workspace), name, force=run.force == name)
+        except GraftError as error:  # Prefect keeps what a task raised, and what that came from, for its page
+            error.args = (masked(str(error)),)
+            raise error from None
         note(Workspace(run.workspace), outcome)
         say(f"{name}: {outcome.action} ({outcome.why})" if outcome.action != "ran" else f"{name}: done")
         if os.environ.get("PREFECT_API_URL"):

@@ -55,6 +55,8 @@ async def send_test(client: PrefectClient, name: str, subject: str, body: str) -
         return f"the answer was {error.response.status_code} {error.response.reason_phrase}".rstrip()
     except httpx.HTTPError as error:
         return _clean(block, f"{type(error).__name__}: {error}")
+    except (ValueError, httpx.InvalidURL) as error:  # an address that Prefect or httpx refuses, in full
+        return _clean(block, f"the address is refused: {error}")
     return ""
 
 
@@ -86,6 +88,6 @@ def _clean(block: Block, text: str) -> str:
     for value in vars(block).values():
         secret = value.get_secret_value() if hasattr(value, "get_secret_value") else None
         for part in secret.values() if isinstance(secret, dict) else [secret]:
-            if part:
-                text = text.replace(str(part), MASK)
+            for form in (str(part), repr(str(part))[1:-1]) if part else ():
+                text = text.replace(form, MASK)
     return masked(one_line(text))

@@ -17,7 +17,7 @@ _MARKS = re.compile(
     r"|(?<!\d):(?=\S)|:(?=[^\s\d])|(?<=www)\.",  # addresses, of mail too; the time of day is none
     re.IGNORECASE,
 )
-_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
+_USER = re.compile(r"://([^\s/]+)@")  # up to the last @, as a password may hold one
 _FIRST = re.compile(r"^(\d*)([-+=:.)])")  # a list, a line below a heading, a numbered list
 
 
@@ -32,8 +32,11 @@ def for_terminal(text: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """`text` with a mask for each password in an address: git and drivers of remotes repeat the addresses they get."""
-    return _PASSWORD.sub(r"\g<1>:***@", text)
+    """`text` with a mask for user and password in each address: git and drivers of remotes repeat what they get.
+
+    A token may be either; only ssh has users that are no secret.
+    """
+    return _USER.sub(_masked_user, text)
 
 
 def json_text(text: str) -> str:
@@ -51,6 +54,11 @@ def markdown(text: str, most: int = 300) -> str:
     """`text` as one line of Markdown that says just that: no markup, link, mention, HTML or end of a table's cell."""
     line = _MARKS.sub(lambda found: _entity(found[0]), shortened(text, most))
     return _FIRST.sub(lambda found: found[1] + _entity(found[2]), line)
+
+
+def _masked_user(found: re.Match[str]) -> str:
+    is_ssh = found.string.endswith("ssh", 0, found.start())
+    return found[0] if is_ssh and not set(":@") & set(found[1]) else "://***@"
 
 
 def _entity(character: str) -> str:

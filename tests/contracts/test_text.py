@@ -7,7 +7,7 @@ import pytest
 
 from tasks.contracts.files import write_record
 from tasks.contracts.records import Finding, Statistic, read_json, to_json
-from tasks.contracts.text import for_terminal, json_text, markdown, shortened, visible
+from tasks.contracts.text import for_terminal, json_text, markdown, shortened, visible, without_passwords
 from tests.hostile import HOSTILE
 
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
@@ -64,6 +64,20 @@ def test_markdown_leads_nowhere_and_calls_nobody(text):
     line = markdown(text)
     assert not re.search(r"@|[a-z0-9]:[a-z/]|www\.|[\[\]!]", line, re.IGNORECASE)
     assert html.unescape(line) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("https://ada:hunter2@host/x@y", "https://***@host/x@y"),
+        ("https://ada:p@ss@host", "https://***@host"),
+        ("https://TOKEN@host/x, https://host/x", "https://***@host/x, https://host/x"),
+        ("ssh://ada:hunter2@host/x", "ssh://***@host/x"),
+        *((text, text) for text in ("git@host:x.git", "ssh://git@host/x", "git+ssh://git@host:22/x", "file:///a@b")),
+    ],
+)
+def test_an_address_shows_no_user_but_that_of_ssh(text, masked):
+    assert without_passwords(text) == masked
 
 
 def test_calm_text_stays_as_it_is_in_markdown():

@@ -144,6 +144,26 @@ def test_what_was_not_taken_is_said_without_the_secret(receiver, monkeypatch):
     assert SECRET not in why
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:port", "ftp://[::1"])
+@pytest.mark.parametrize("private", [True, False])
+def test_an_address_that_is_refused_is_said_without_the_secret(monkeypatch, url, private):
+    block = webhook(url)
+    block.allow_private_urls = private
+    why = told(block, monkeypatch)
+    assert why.startswith("the address is refused: " if not private else ("ConnectError", "the address is refused: "))
+    assert SECRET not in why
+
+
+def test_a_secret_with_a_quote_is_masked_where_it_is_quoted(monkeypatch):
+    block = webhook("http://127.0.0.1:1")
+    block.allow_private_urls = False
+    odd = 'it\'s \\ "odd"'
+    block.secrets.get_secret_value()["token"] = odd
+    why = told(block, monkeypatch)
+    assert why.startswith("the address is refused: ")
+    assert "odd" not in why
+
+
 def test_a_block_that_tells_nobody_is_refused(monkeypatch):
     from prefect.blocks.system import Secret
 
