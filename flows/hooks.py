@@ -30,17 +30,17 @@ def install(ws: Workspace) -> list[Path]:
 
 
 def remove(ws: Workspace) -> list[Path]:
-    """Take graft's lines out again; a hook that held nothing else is removed. Returns the files that changed."""
-    changed = []
-    for path in _paths(ws):
-        if path.exists() and _BEGIN in _read(path):
-            rest = _without(path)
-            if rest.strip() in ("", "#!/bin/sh"):
-                path.unlink()
-            else:
-                _write(path, rest)
-            changed.append(path)
-    return changed
+    """Take graft's lines out again; a hook that held nothing else is removed. Returns the files that changed.
+
+    Raises BadUsage where graft's lines in a hook are cut short: nothing is changed then.
+    """
+    texts = {path: _without(path) for path in _paths(ws) if path.exists() and _BEGIN in _read(path)}
+    for path, rest in texts.items():
+        if rest.strip() in ("", "#!/bin/sh"):
+            path.unlink()
+        else:
+            _write(path, rest)
+    return list(texts)
 
 
 def stale(ws: Workspace) -> list[Path]:

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from tasks.contracts.run_records import RunRecord, Trigger
 
 
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # others a run brings on itself
+
+
+class Ended(BadEnvironment):
+    """A signal ended the run; one from outside is no reason against another."""
+
+    def __init__(self, by: signal.Signals) -> None:
+        self.outside = by in _FROM_OUTSIDE
+        why = f"{by.name}{', as where memory runs out' if by == signal.SIGKILL else ''}"
+        super().__init__(f"the run was ended from outside ({why})" if self.outside else f"the run died of {by.name}")
+
+
 def declare(add: Callable[..., ArgumentParser], json: Callable[[ArgumentParser], ArgumentParser]) -> None:
     """The three commands, on the door's `add`; `json` gives a command the option of that name."""
     again = add("retrain", help="train on the data as they are now, beside your files, if they changed")
@@ -109,6 +121,7 @@ def watch(arguments: Namespace) -> int:
     act = _act(ws, here=arguments.here)
     if arguments.once:
         return _once(ws, act)
+    act = _again(act)
     pace, signals = Pace(arguments.poll, arguments.quiet_for), Signals()
     if not arguments.listen:
         show(f"watching {ws.raw}; stop with Ctrl-C")
@@ -195,17 +208,28 @@ def _tell(ws: Workspace, url: str, trigger: "Trigger") -> bool | None:
     return None
 
 
-def _run_here(ws: Workspace, trigger: "Trigger") -> bool | None:
-    """None where the run was ended from outside: it is started again, ever more seldom, as long as that goes on."""
+def _again(act: "Act") -> "Act":
+    """For a watch that stays up: a run that was ended from outside is started again, ever more seldom."""
     from tasks.contracts.progress import say
 
+    def patient(trigger: "Trigger") -> bool | None:
+        try:
+            return act(trigger)
+        except Ended as error:
+            say(f"{error} and is started again later" if error.outside else str(error))
+            return None if error.outside else True
+
+    return patient
+
+
+def _run_here(ws: Workspace, trigger: "Trigger") -> bool:
+    """False where it could not begin. Raises Ended where a signal ended it."""
     door = [sys.executable, "-m", "flows.cli", "--workspace", str(ws.root), "retrain"]
     child = subprocess.Popen([*door, f"--reason={trigger.reason}", f"--event={trigger.event}"])  # noqa: S603
     try:
         code = child.wait()
         if cause := _ended_by(code):
-            say(f"the run was ended from outside ({cause}) and is started again later")
-            return None
+            raise Ended(cause)
         return code != 4  # the workspace may be in use; a run that began and failed has its record
     finally:
         if child.poll() is None:
@@ -213,12 +237,12 @@ def _run_here(ws: Workspace, trigger: "Trigger") -> bool | None:
             child.wait()
 
 
-def _ended_by(code: int) -> str:
-    """The signal that ended a process of that exit code, itself or by way of the door; empty where none did."""
+def _ended_by(code: int) -> signal.Signals | None:
+    """The signal that ended a process of that exit code, itself or by way of the door; None where none did."""
     number = -code if code < 0 else code - 128
     if code >= 0 and number not in (signal.SIGINT, signal.SIGTERM):
-        return ""
-    return f"{signal.Signals(number).name}{', as where memory runs out' if number == signal.SIGKILL else ''}"
+        return None
+    return signal.Signals(number)
 
 
 def _screen(run: "RunRecord") -> str:

@@ -20,6 +20,8 @@ from tasks.register.history import LOOKS, MODEL, REFUSALS, TAGS, Tag
 
 LOCK = "graft-registry.lock"
 TAGGER = "graft <graft@localhost>"
+SECONDS_FOR_A_REMOTE = 300.0  # tags and the commits under them; a remote that hangs would hold the run and its lock
+_REMOTE = ("push", "fetch", "ls-remote")
 _FIELDS = "%(refname)%00%(objecttype)%00%(*objectname)%00%(objectname)%00%(creatordate:unix)%00%(contents)%00%01"
 
 
@@ -84,10 +86,13 @@ def git_bytes(root: Path, *arguments: str, given: str | None = None) -> bytes:
             stdin=subprocess.DEVNULL if given is None else None,
             check=True,
             capture_output=True,
+            timeout=SECONDS_FOR_A_REMOTE if arguments[0] in _REMOTE else None,
             env={**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
         )
     except FileNotFoundError:
         raise BadEnvironment("git is not installed; graft keeps its registry in it") from None
+    except subprocess.TimeoutExpired as error:
+        raise BadEnvironment(f"git {arguments[0]}: timed out after {error.timeout:g} s") from None
     except subprocess.CalledProcessError as error:
         raise BadEnvironment(f"git {arguments[0]}: {one_line(error.stderr.decode(errors='replace'))}") from None
     return done.stdout

@@ -15,6 +15,7 @@ from typing import ClassVar
 import pytest
 
 from flows import cli, doctor, hooks, retraining, webhook
+from flows import watch as watching
 from flows.server import slug
 from flows.workspaces import git, init
 from tasks.contracts.errors import BadEnvironment, BadUsage
@@ -127,26 +128,43 @@ def test_lines_that_are_cut_short_take_nobody_elses_with_them(ws):
     cut = mine.read_text().replace("# <<< graft watch <<<\n", "echo theirs\n")
     mine.write_text(cut)
     assert hooks.stale(ws) == [mine]
+    other = mine.with_name("post-commit").read_text()
     for change in (hooks.install, hooks.remove):
         with pytest.raises(BadUsage, match="take graft's lines out by hand"):
             change(ws)
-        assert mine.read_text() == cut
+        assert (mine.read_text(), mine.with_name("post-commit").read_text()) == (cut, other)
 
 
 @pytest.mark.parametrize(
     ("script", "answer"),
     [
-        *((script, None) for script in ("kill -9 $$", "kill -TERM $$", "exit 130", "exit 143")),
+        *((script, None) for script in ("kill -9 $$", "kill -TERM $$", "kill -HUP $$", "exit 130", "exit 143")),
+        *((script, True) for script in ("kill -SEGV $$", "kill -ABRT $$")),
         ("exit 4", False),
         *((f"exit {code}", True) for code in (0, 1, 3, 5)),
     ],
 )
-def test_a_run_that_is_ended_from_outside_is_not_done(ws, monkeypatch, tmp_path, script, answer):
+def test_a_run_that_is_ended_from_outside_is_not_done(ws, monkeypatch, tmp_path, capsys, script, answer):
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    assert retraining._run_here(ws, Trigger("one more")) is answer
+    act = retraining._act(ws, here=True)
+    assert retraining._again(act)(Trigger("one more")) is answer
+    assert ("and is started again later" in capsys.readouterr().err) == (answer is None)
+
+
+@pytest.mark.parametrize("script", ["kill -9 $$", "exit 143", "kill -SEGV $$"])
+def test_a_look_that_ends_promises_no_other_run(ws, monkeypatch, tmp_path, capsys, script):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(watching, "look_once", lambda *_: watching.Due("key", Trigger("one more")))
+    assert cli.main(["--workspace", str(ws.root), "watch", "--once", "--here"]) == 4
+    said = capsys.readouterr().err
+    assert "graft: the run " in said
+    assert "later" not in said
 
 
 def test_hooks_go_where_git_looks_for_them(ws):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.contracts.errors import BadEnvironment
 from tasks.contracts.workspace import Workspace
-from tasks.register import registry, tries
+from tasks.register import registry, tags, tries
 from tasks.register.remote import push
 from tasks.register.store import opened
 from tasks.register.tries import TRIES, git_may_pass, may_pass, tried
@@ -221,6 +221,15 @@ def test_a_remote_that_stays_ill_is_given_up_after_the_last_try(workspace, shelf
         push(workspace, first(workspace))
     assert max(map(shelf.uploads.count, shelf.uploads)) == TRIES
     assert f"try {TRIES} of {TRIES}" in capsys.readouterr().err
+
+
+def test_an_origin_that_hangs_is_a_failure_that_may_pass(tmp_path, monkeypatch):
+    git(tmp_path, "init", "--quiet", "here")
+    git(tmp_path / "here", "config", "protocol.ext.allow", "always")
+    monkeypatch.setattr(tags, "SECONDS_FOR_A_REMOTE", 0.5)
+    with pytest.raises(BadEnvironment, match=r"git ls-remote: timed out after 0\.5 s") as caught:
+        tags.run_git(tmp_path / "here", "ls-remote", "ext::sleep 20")
+    assert git_may_pass(caught.value)
 
 
 def test_an_origin_that_is_not_there_is_not_asked_again(workspace, shelf, tmp_path, capsys):
