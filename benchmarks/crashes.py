@@ -71,10 +71,12 @@ def main() -> int:
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="default: all that there are")
     parser.add_argument("--stages", nargs="+", choices=MOMENTS, default=MOMENTS, help="default: all")
     asked = parser.parse_args()
+    victims = [one for one in asked.victims if one != "database" or asked.database == "postgres"]
+    if not victims:
+        parser.error("--victims database needs --database postgres: SQLite has no process to kill")
     quiet()
     prepare_environment()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that server and worker are stopped then, too
-    victims = [one for one in asked.victims if one != "database" or asked.database == "postgres"]
     cases = [Case(victim, moment) for victim in victims for moment in asked.stages]
     database = postgres() if asked.database == "postgres" else nullcontext()
     with TemporaryDirectory() as folder, database as own:

@@ -153,7 +153,8 @@ def test_prefects_own_tools_deploy_every_flow(up):
     for flow in ("pipeline", "audit", "pretrain", "retrain"):
         found = ask(f"{state_of(up).url}/deployments/name/{flow}/graft")
         assert found["parameters"] == {"workspace": str(up.root)}
-        assert found["global_concurrency_limit"]["limit"] == 1
+        assert found["global_concurrency_limit"]["limit"] == 2
+        assert found["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
 
 
 def test_a_server_that_was_killed_is_started_anew_with_what_it_knew(up):
