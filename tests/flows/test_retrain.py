@@ -79,8 +79,12 @@ def ws(trained, tmp_path) -> Workspace:
 
 
 def tree_of(ws: Workspace) -> dict[str, str]:
-    """All that is the user's: each file outside the folders of graft, git and DVC, the index, the branch, the stash."""
+    """All that is the user's: each file outside the folders of graft, git and DVC, the index, the branch, the stash.
+
+    The page of all runs is graft's, and no user's git knows it: each run draws it as it begins and as it ends.
+    """
     files = [p for p in ws.root.rglob("*") if p.is_file() and p.relative_to(ws.root).parts[0] not in (".graft", ".git")]
+    files = [p for p in files if p != ws.runs_page]
     found = {
         str(p.relative_to(ws.root)): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in files
