@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -21,8 +22,10 @@ from tasks.augment.likeness import Bools, Floats, Ints, Reference, judge, learn
 from tasks.augment.policy import Policy, seed_for
 from tasks.augment.probes import Probe, mirror, probes_of
 from tasks.augment.records import LabelChange, LabelSafety
+from tasks.backbone.cache import FOLDER, remembered
 from tasks.backbone.catalog import EMBEDDED_PREFIX, find_entry, weights_folder
 from tasks.backbone.features import Rows, cached_features, compute_features
+from tasks.backbone.rows import Work
 from tasks.backbone.weights import open_entry
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.progress import progress
@@ -38,6 +41,7 @@ LEAST_OF_A_CLASS = 8
 FROM_SHARE = 0.15
 LEVEL = 0.05  # of significance, over all changes and pairs of classes
 LEAST_RECOGNISED = 0.5  # the share of a class that is recognised, less that of the others that are taken for it
+_CODE = 1  # raised when a change is drawn or seen otherwise
 _COLOURS_PX = 8  # the features were made without regard to colour, so a small picture stands beside them
 _BACKBONE = f"{EMBEDDED_PREFIX}formula_resnet18"
 _OFFERED = Probe("HorizontalFlip", "always", (mirror("HorizontalFlip"),))
@@ -88,7 +92,10 @@ def sampled(labels: Sequence[str]) -> Ints:
 
 
 def examine(pictures: Pictures, policy: Policy, cache: Path, seed: int) -> LabelSafety:
-    """What each change of `policy` does to the labels of a sample of `pictures`; `cache` may hold their features."""
+    """What each change of `policy` does to the labels of a sample of `pictures`.
+
+    What was seen of a picture and of its changes is read from a workspace's `cache`.
+    """
     every = len(set(pictures.labels))
     pictures = pictures.at(sampled(pictures.labels))
     sizes = {label: pictures.labels.count(label) for label in sorted(set(pictures.labels))}
@@ -106,7 +113,8 @@ def examine(pictures: Pictures, policy: Policy, cache: Path, seed: int) -> Label
     with threadpool_limits(1, "blas"):  # equal on any number of cores
         reference = learn(eye.known(kept, cache), targets, kept.groups, seed)
         rows = _tried(targets)
-        found = [judge(reference, rows, eye.new(views)) for views in _views(kept.at(rows), (*probes, *offered), seed)]
+        changed = eye.changed(kept.at(rows), (*probes, *offered), cache, seed)
+        found = [judge(reference, rows, values) for values in changed]
     classes = [_Class(reference, rows, names, kind, len(found)) for kind in range(len(names))]
     unknown += [one.nothing for one in classes if one.why_unknown]
     known = [one for one in classes if not one.why_unknown]
@@ -190,23 +198,30 @@ class _Eye:
         features = cached_features(self._backbone, self._ref, pictures.source, pictures.sha256s, cache)
         return _joined(features, pictures.each())
 
-    def new(self, pixels: Pixels) -> Floats:
-        """Values (n, p) of changed pictures."""
-        return _joined(compute_features(self._backbone, self._ref, pixels), pixels)
+    def changed(self, pictures: Pictures, probes: Sequence[Probe], cache: Path, seed: int) -> Iterator[Floats]:
+        """Values (n, p) of the pictures as each probe changes them; those that the cache holds are not made again."""
+        seeds = [seed_for(seed, 0, sha256) for sha256 in pictures.sha256s]
+        names = [
+            hashlib.sha256(f"{one}:{of}".encode()).hexdigest() for one, of in zip(pictures.sha256s, seeds, strict=True)
+        ]
+        by = Work(self._backbone, self._ref, pictures.source, (), None).folder_key()
+        drawn_by = f"albumentations {version('albumentations')}, cv2 {cv2.__version__}"
+        for probe in progress(probes, len(probes), "trying what augmentation does", "changes"):
+            policy = Policy(probe.rule, probe.transforms, pictures.pixels.shape[1])
+
+            def look(places: Ints, policy: Policy = policy) -> Floats:
+                images = zip(pictures.at(places).each(), (seeds[place] for place in places), strict=True)
+                views = np.stack([policy(image, one) for image, one in images])
+                return _joined(compute_features(self._backbone, self._ref, views), views)
+
+            key = f"changed pictures {_CODE}: {probe.transforms!r}, {drawn_by}, {by}"
+            yield remembered(cache / FOLDER, key, names, look)
 
 
 def _joined(features: NDArray[np.float32], pixels: Iterable[Pixels]) -> Floats:
     size = (_COLOURS_PX, _COLOURS_PX)
     small = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA).ravel() for one in pixels])
     return np.hstack([features, small]).astype(np.float64)
-
-
-def _views(pictures: Pictures, probes: Sequence[Probe], seed: int) -> Iterator[Pixels]:
-    """Of each probe the changed pictures (m, side, side, 3)."""
-    for probe in progress(probes, len(probes), "trying what augmentation does", "changes"):
-        policy = Policy(probe.rule, probe.transforms, pictures.pixels.shape[1])
-        seeds = (seed_for(seed, 0, sha256) for sha256 in pictures.sha256s)
-        yield np.stack([policy(image, one) for image, one in zip(pictures.each(), seeds, strict=True)])
 
 
 def _tried(targets: Ints) -> Ints:

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from benchmarks import turning
+from tasks.augment import safety as module
+from tasks.augment.policy import Policy
 from tasks.augment.records import LabelSafety
 from tasks.augment.refusal import worst_changes
-from tasks.augment.safety import MOST_CLASSES, MOST_OF_A_CLASS, sampled
-from tests.augment.conftest import Examine
+from tasks.augment.safety import MOST_CLASSES, MOST_OF_A_CLASS, examine, sampled
+from tests.augment.conftest import Examine, given
 
 H_FLIP = {"transform": "HorizontalFlip", "p": 0.5}
 V_FLIP = {"transform": "VerticalFlip", "p": 0.5}
@@ -102,3 +104,16 @@ def test_the_sample_is_bounded_and_depends_on_labels_alone() -> None:
     assert len(set(chosen)) == MOST_CLASSES
     assert {chosen.count(label) for label in set(chosen)} == {MOST_OF_A_CLASS}
     assert set(chosen) == {labels[::-1][row] for row in sampled(labels[::-1])}
+
+
+def test_a_change_that_was_seen_is_not_made_again(arrows, tmp_path, monkeypatch) -> None:
+    made, compute = [], module.compute_features
+    monkeypatch.setattr(module, "compute_features", lambda *args: made.append(len(args[2])) or compute(*args))
+    pictures = given(arrows)
+    first = examine(pictures, Policy("own", HARDER, turning.SIDE_PX), tmp_path, 0)
+    assert sum(made) > len(arrows.labels)
+    seen, made[:] = sum(made), []
+    assert examine(pictures, Policy("own", HARDER, turning.SIDE_PX), tmp_path, 0) == first
+    assert made == []
+    examine(pictures, Policy("own", HARDER, turning.SIDE_PX), tmp_path, 1)  # another seed, other changes
+    assert sum(made) == seen
