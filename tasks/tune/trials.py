@@ -117,7 +117,8 @@ class Watcher:
             self._first, self._since = position, self._now
         told, self.position = len(self.position.history), position
         for epoch in position.history[told:]:
-            if self.judge is not None and self.judge(epoch.epoch, epoch.val_loss):
+            is_behind = self.judge is not None and self.judge(epoch.epoch, epoch.val_loss)
+            if is_behind and epoch.epoch < self.epochs:  # after the last one nothing is saved by stopping
                 raise Stopped("pruned")
         self._in_time()
         expected = self.expected_s()
