@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from flows.stages import STAGES, Outcome, bring_up_to_date, track_raw
+from flows.unattended import retrain_once
 from flows.workspaces import init
 from tasks.contracts.params_file import override
+from tasks.contracts.run_records import Trigger
 from tasks.contracts.workspace import Workspace
 from tests.conftest import write_images
+from tests.flows.unattended import QUICK, in_process, tree_of
 
 BIN = Path(sys.executable).parent
 SETTINGS = ["train.epochs=2", "bias.permutations=20", "select.folds=3", "evaluate.resamples=200"]
@@ -60,3 +63,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the finished workspace that a test may change."""
     return Workspace(Path(shutil.copytree(finished.root, tmp_path / "copy of it", symlinks=True)))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Workspace:
+    """A small workspace whose first version an unattended run made, its files as they were. Not to be changed."""
+    folder = tmp_path_factory.mktemp("unattended")
+    ws = init(folder / "flowers", write_images(folder / "photos", 14))
+    override(ws.params, QUICK)
+    commit(ws, "settings")
+    before = tree_of(ws)
+    run = retrain_once(ws, Trigger("a first model"), in_process)
+    assert (run.state, run.version) == ("done", "model@1")
+    assert tree_of(ws) == before
+    return ws
+
+
+@pytest.fixture
+def ws(trained, tmp_path) -> Workspace:
+    """A copy of it that a test may change; some modules have another one of that name."""
+    return Workspace(Path(shutil.copytree(trained.root, tmp_path / "a copy", symlinks=True)))

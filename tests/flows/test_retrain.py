@@ -7,9 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,79 +20,15 @@ from flows.runs import runs_of
 from flows.snapshots import keep, look
 from flows.stages import STAGES, bring_up_to_date, note, stale_stages
 from flows.unattended import retrain_once, survey
-from flows.watch import Pace, Signals, look_once, watch
-from flows.workspaces import AUTHOR, git, init
+from flows.watch import look_once
+from flows.workspaces import AUTHOR, git
 from tasks.contracts.errors import BadData, BadEnvironment, GateRefused
 from tasks.contracts.params_file import override
 from tasks.contracts.run_records import Trigger
-from tasks.contracts.workspace import Workspace
 from tasks.register.registry import versions
 from tests.conftest import write_images
 from tests.flows.conftest import commit, graft
-
-QUICK = [
-    "augment.policy=none",
-    "bias.gate.min_test_images=0",
-    "bias.gate.min_train_images=1",
-    "bias.permutations=20",
-    "evaluate.resamples=100",
-    "quality.prepared_px=32",
-    "select.candidates=[formula_resnet18_small]",
-    "select.folds=2",
-    "train.batch_size=8",
-    "train.epochs=1",
-    "train.strategy=feature_extraction",
-]
-FAST = Pace(poll=0.5, quiet=0.2)
-ASKED = Trigger("asked for")
-
-
-def in_process(worktree, until):
-    """Every stage up to `until` in this process, without Prefect."""
-    found = []
-    for name in STAGES[: STAGES.index(until) + 1]:
-        found.append(bring_up_to_date(worktree, name))
-        note(worktree, found[-1])
-    return found
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Workspace:
-    """A small workspace whose first version an unattended run made, its files as they were. Not to be changed."""
-    folder = tmp_path_factory.mktemp("unattended")
-    ws = init(folder / "flowers", write_images(folder / "photos", 14))
-    override(ws.params, QUICK)
-    commit(ws, "settings")
-    before = tree_of(ws)
-    run = retrain_once(ws, Trigger("a first model"), in_process)
-    assert (run.state, run.version) == ("done", "model@1")
-    assert tree_of(ws) == before
-    return ws
-
-
-@pytest.fixture
-def ws(trained, tmp_path) -> Workspace:
-    return Workspace(Path(shutil.copytree(trained.root, tmp_path / "a copy", symlinks=True)))
-
-
-def tree_of(ws: Workspace) -> dict[str, str]:
-    """All that is the user's: each file outside the folders of graft, git and DVC, the index, the branch, the stash.
-
-    The page of all runs is graft's, and no user's git knows it: each run draws it as it begins and as it ends.
-    """
-    files = [p for p in ws.root.rglob("*") if p.is_file() and p.relative_to(ws.root).parts[0] not in (".graft", ".git")]
-    files = [p for p in files if p != ws.runs_page]
-    found = {
-        str(p.relative_to(ws.root)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in files
-        if p.relative_to(ws.root).parts[:2] not in ((".dvc", "cache"), (".dvc", "tmp"))
-    }
-    said = (("status", "--porcelain"), ("symbolic-ref", "HEAD"), ("rev-parse", "HEAD"), ("stash", "list"))
-    return found | {" ".join(words): git(ws, *words) for words in said}
-
-
-def never(_worktree, _until):
-    raise AssertionError("nothing was to run")
+from tests.flows.unattended import ASKED, in_process, never, tree_of, wait_for
 
 
 def test_a_version_names_what_started_it_and_a_branch_has_it(trained):
@@ -126,112 +59,6 @@ def test_nothing_changed_so_nothing_runs(ws):
     run = retrain_once(ws, ASKED, never)
     assert (run.state, run.version) == ("nothing_to_do", "")
     assert not ws.worktrees.exists() or not list(ws.worktrees.iterdir())
-
-
-def test_a_folder_of_images_that_is_dropped_in_becomes_one_version_that_names_it(ws, tmp_path):
-    signals, starts, made = Signals(), [], []
-
-    def start(worktree, until):
-        starts.append(until)
-        return in_process(worktree, until)
-
-    def act(trigger):
-        made.append(retrain_once(ws, trigger, start))
-        return True
-
-    thread = threading.Thread(target=watch, args=(ws, act, FAST, signals))
-    thread.start()
-    try:
-        new = write_images(tmp_path / "new", 34, seed=7)  # 102 files, one after the other
-        for path in sorted(new.rglob("*.png")):
-            shutil.copyfile(path, ws.raw / path.relative_to(new))
-        before = tree_of(ws)
-        wait_for(lambda: made)
-        time.sleep(4 * FAST.poll)  # its own outputs start nothing
-    finally:
-        signals.stop.set()
-        thread.join()
-    (run,) = made
-    assert starts == ["register"]
-    assert (run.state, run.version, run.trigger.reason) == ("done", "model@2", "102 files added")
-    assert versions(ws)[-1].note["trigger"]["added"] == 102
-    assert tree_of(ws) == before
-    assert look_once(ws, "a look") is None
-
-
-def test_what_changes_while_a_run_works_starts_exactly_one_more(ws):
-    signals, acts = Signals(), []
-
-    def act(trigger):
-        acts.append(trigger.reason)
-        for n in range(5):
-            if len(acts) == 1:
-                write_images(ws.raw, 1, seed=60 + n)
-        return True
-
-    write_images(ws.raw, 1, seed=50)
-    thread = threading.Thread(target=watch, args=(ws, act, FAST, signals))
-    thread.start()
-    wait_for(lambda: len(acts) == 2)
-    time.sleep(4 * FAST.poll)
-    signals.stop.set()
-    thread.join()
-    assert acts == ["3 files added", "18 files added"]
-
-
-def test_what_could_not_be_done_is_tried_again_and_touched_files_are_no_change(ws):
-    signals, answers = Signals(), iter((False, True, True))
-    acts = []
-
-    def act(trigger):
-        acts.append(trigger)
-        return next(answers)
-
-    write_images(ws.raw, 1, seed=50)
-    thread = threading.Thread(target=watch, args=(ws, act, FAST, signals))
-    thread.start()
-    wait_for(lambda: len(acts) == 2)
-    shutil.rmtree(ws.raw / "circles")
-    shutil.copytree(ws.raw / "crosses", ws.raw / "circles")
-    shutil.rmtree(ws.raw / "circles")
-    wait_for(lambda: len(acts) == 3)
-    for path in ws.raw.rglob("*.png"):
-        path.touch()
-    time.sleep(4 * FAST.poll)
-    signals.stop.set()
-    thread.join()
-    assert [trigger.reason for trigger in acts] == ["3 files added", "3 files added", "2 files added, 14 removed"]
-
-
-def test_a_server_that_was_told_is_told_again_until_a_run_came_to_its_end(ws):
-    signals, told = Signals(), []
-
-    def act(_trigger):
-        told.append(time.monotonic())  # and the server drops it
-
-    def fail(_worktree, _until):
-        raise BadData("enough")
-
-    write_images(ws.raw, 1, seed=50)
-    thread = threading.Thread(target=watch, args=(ws, act, FAST, signals))
-    thread.start()
-    try:
-        wait_for(lambda: len(told) == 2)
-        for n in range(20):  # what changes meanwhile is no reason to tell more often
-            write_images(ws.raw, 1, seed=60 + n)
-            time.sleep(0.05)
-        with pytest.raises(BadData):
-            retrain_once(ws, ASKED, fail)
-        time.sleep(FAST.poll)  # for a look that was under way
-        before = len(told)
-        time.sleep(8 * FAST.poll)
-        assert len(told) == before
-        write_images(ws.raw, 1, seed=90)
-        wait_for(lambda: len(told) > before)
-    finally:
-        signals.stop.set()
-        thread.join()
-    assert all(later - sooner >= FAST.poll for sooner, later in pairwise(told))
 
 
 def test_a_commit_of_settings_is_a_change_and_an_edit_of_them_is_none(ws):
@@ -526,24 +353,3 @@ def test_a_run_killed_in_training_is_taken_up_by_the_next_and_registered_once(ws
     assert (actions["quality"], actions["train"]) == ("skipped", "ran")
     assert [version.name for version in versions(ws)] == ["model@1", "model@2"]
     assert "nothing to do" in graft(ws, "retrain", "--offline").stdout
-
-
-@pytest.mark.slow
-def test_watch_by_the_door_retrains_in_a_process_of_its_own(ws):
-    door = [sys.executable, "-m", "flows.cli", "--workspace", str(ws.root), "watch", "--here", "--poll=1"]
-    child = subprocess.Popen(door, env=os.environ | {"PREFECT_API_URL": ""})
-    try:
-        write_images(ws.raw, 2, seed=50)
-        wait_for(lambda: len(versions(ws)) == 2, 300)
-        wait_for(lambda: runs_of(ws)[0].state == "done", 60)
-    finally:
-        child.terminate()
-        assert child.wait(60) == 143
-    assert versions(ws)[-1].note["trigger"]["reason"] == "6 files added"
-
-
-def wait_for(what, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)

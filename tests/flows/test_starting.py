@@ -25,7 +25,7 @@ from tasks.train.opening import open_task
 from tasks.train.pinned import find_start, read_pin
 from tests.conftest import write_images
 from tests.flows.conftest import commit
-from tests.flows.test_retrain import QUICK, in_process
+from tests.flows.unattended import QUICK, in_process
 
 pytestmark = pytest.mark.slow  # the rules without a registry are in tests/train/test_start.py
 TUNED = [*QUICK, "train.strategy=fine_tuning"]
