@@ -40,9 +40,8 @@ def prepare_engine(ws: Workspace) -> None:
     os.environ.setdefault(RETRIED, RETRIED_CODES)
     if url and answers(url):
         os.environ["PREFECT_API_URL"] = url
-        os.environ.setdefault(
-            "PREFECT_LOGGING_EXTRA_LOGGERS", "graft"
-        )  # the server's page of the run shows what is said
+        # the server's page of the run shows what is said
+        os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "graft")
         os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
         say(f"Prefect server: {url}")
         return
