@@ -6,13 +6,13 @@ pinned narrowly.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tasks.contracts.errors import BadData, BadEnvironment
-from tasks.contracts.files import working_in
+from tasks.contracts.files import replacing, working_in
 from tasks.contracts.workspace import Workspace
 from tasks.ingest.names import has_control, is_text
 
@@ -39,6 +39,7 @@ def open_repository(
     from dvc.repo import Repo, lock_repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
+    _write_whole_files()
     try:
         # DVC resolves some paths, those of its run cache among them, against the current folder
         with working_in(ws.root), Repo(str(ws.root), _wait_for_lock=True, config=config) as repo:
@@ -48,7 +49,26 @@ def open_repository(
             else:
                 yield repo
     except DvcException as error:
-        raise BadEnvironment(f"DVC: {error}") from error
+        raise BadEnvironment(f"DVC: {error}{_advice(error)}") from error
+
+
+def _advice(error: Exception) -> str:
+    from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
+
+    if isinstance(error, YAMLSyntaxError | YAMLValidationError):
+        return f"; mend it, or put back what git has with `git checkout HEAD -- {error.path}`"
+    return ""
+
+
+def _write_whole_files() -> None:
+    """DVC writes `dvc.lock` and `.dvc` files in place, so that a kill leaves half of one; here it replaces them."""
+    from dvc.utils.serialize import _common, _yaml
+
+    def dump(path: Any, data: Any, dumper: Callable[..., Any], **rest: Any) -> None:
+        with replacing(Path(path)) as part, part.open("w", encoding="utf-8") as file:
+            dumper(data, file, **{key: value for key, value in rest.items() if key != "fs"})
+
+    _common._dump_data = _yaml._dump_data = dump
 
 
 def require_trackable(ws: Workspace) -> None:

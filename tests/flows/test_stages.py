@@ -3,10 +3,13 @@ from pathlib import Path
 import dvc.output
 import pandas as pd
 import pytest
+from dvc.utils.serialize import dump_yaml, modify_yaml
+from ruamel.yaml.representer import RepresenterError
 
-from flows.stages import bring_up_to_date, run_step
+from flows.dvc_repo import open_repository
+from flows.stages import bring_up_to_date, run_step, track_raw
 from flows.workspaces import init
-from tasks.contracts.errors import BadUsage, GraftError
+from tasks.contracts.errors import BadEnvironment, BadUsage, GraftError
 from tasks.contracts.files import write_table
 from tasks.contracts.workspace import Workspace
 from tests.conftest import write_images
@@ -63,3 +66,26 @@ def test_the_data_are_looked_at_once_before_a_stage_and_once_after(tmp_path: Pat
     looks.clear()
     assert bring_up_to_date(ws, "ingest").action == "skipped"
     assert looks.count(str(ws.raw)) == 1
+
+
+@pytest.mark.parametrize("place", ["dvc.lock", "data/raw.dvc"])
+def test_what_dvc_was_writing_when_it_was_cut_off_is_as_it_was(tmp_path: Path, place: str) -> None:
+    ws = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2))
+    track_raw(ws)
+    bring_up_to_date(ws, "ingest")
+    before = (ws.root / place).read_bytes()
+    with open_repository(ws):
+        with pytest.raises(RepresenterError), modify_yaml(place) as known:
+            known["cut off here"] = object()
+        with pytest.raises(RepresenterError):
+            dump_yaml(place, {"known": 1, "cut off here": object()})
+    assert (ws.root / place).read_bytes() == before
+    assert not list((ws.root / place).parent.glob(".*.part"))
+
+
+@pytest.mark.parametrize("text", ["", "<<<<<<< HEAD\nschema: '2.0'\n"])
+def test_a_lock_file_that_cannot_be_read_comes_with_what_to_do(tmp_path: Path, text: str) -> None:
+    ws = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2))
+    (ws.root / "dvc.lock").write_text(text, encoding="utf-8")
+    with pytest.raises(BadEnvironment, match=r"dvc\.lock.*`git checkout HEAD -- (\./)?dvc\.lock`$"):
+        bring_up_to_date(ws, "ingest")
