@@ -8,6 +8,8 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -55,7 +57,8 @@ def on_the_images(ref: BackboneRef, seed: int, train: Pool) -> Backbone:
 
 
 def on_clouds(ref: BackboneRef, seed: int, train: Pool) -> Backbone:  # noqa: ARG001
-    return random_control(ref, seed)[0]
+    with TemporaryDirectory() as folder:
+        return random_control(ref, seed, Path(folder))[0]
 
 
 if __name__ == "__main__":

@@ -61,6 +61,11 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_kind() -> str:
+    """What that is, as far as results depend on it."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
+
+
 def state_sha256(module: nn.Module) -> str:
     """The hash of all parameters and buffers with their names and shapes."""
     digest = hashlib.sha256()
@@ -101,7 +106,6 @@ class Work:
     def folder_key(self) -> str:
         """What all rows depend on: the weights as they are in memory, the input, the policy, the arithmetic."""
         device = best_device()
-        kind = torch.cuda.get_device_name() if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
         parts = {
             "code": CODE,
             "source": _identity(self.source),
@@ -109,7 +113,7 @@ class Work:
             "input": [self.ref.input_px, *self.ref.mean, *self.ref.std],
             "prepared": [self.pixels.shape[1], PIXELS_VERSION],
             "policy": self.view.policy_digest if self.view else "",
-            "arithmetic": [kind, self._is_bfloat16(device), BATCH[device.type]],
+            "arithmetic": [device_kind(), self._is_bfloat16(device), BATCH[device.type]],
             "versions": [torch.__version__, torchvision.__version__],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

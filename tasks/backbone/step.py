@@ -103,7 +103,7 @@ def _compare(
     chosen: Candidate, probe: Probe, sample: Sample, ws: Workspace, seed: int
 ) -> tuple[tuple[Statistic, ...], tuple[Finding, ...]]:
     """The controls, by the same probe in the same folds; and what to say where the chosen one is no better."""
-    random, ref = random_control(chosen.backbone, seed)
+    random, ref = random_control(chosen.backbone, seed, ws.cache)
     baselines = {
         "random_features": cached_features(random, ref, sample.pixels, sample.sha256s, ws.cache),
         "raw_pixels": thumbnails(sample.pixels),

@@ -78,4 +78,4 @@ def _features(ws: Workspace, ref: BackboneRef, images: Images, seed: int) -> Fea
     pixels = Rows(images.prepared, images.rows["pixels"].to_numpy(np.int64))
     sha256s = images.rows["sha256"].tolist()
     ours = cached_features(build_backbone(ref, ws.root), ref, pixels, sha256s, ws.cache)
-    return Features(ours, cached_features(*random_control(ref, seed), pixels, sha256s, ws.cache))
+    return Features(ours, cached_features(*random_control(ref, seed, ws.cache), pixels, sha256s, ws.cache))

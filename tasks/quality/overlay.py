@@ -1,13 +1,18 @@
 """Whether two pictures are copies: their thumbnails laid over each other, shifted into place and compared."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.quality.views import MIRRORED, SIDE_PX, Floats, View, turned
 
+Mask = NDArray[np.bool_]
+
+_SIZE = (SIDE_PX, SIDE_PX)
 _MOST_OFF = 0.13  # of a side: how far the edges of two copies may lie apart
 _SAME_PLACE = 0.02
 _MOST_SHEAR = 0.012  # of what is not in place: the search bends what is no copy until it fits
@@ -76,30 +81,45 @@ def _overlay(first: Floats, second: Floats, view: View, enough: Enough) -> Match
     By the enhanced correlation coefficient (Evangelidis and Psarakis, 2008). None where it fits nowhere, or where the
     view alone already fits so badly that shifting could not mend it.
     """
-    place = _placed(view)
-    match = _laid(first, second, place)
-    if match is None or match.tones < enough.at_first:
+    place, common = _window(view)
+    match = _matched(first, second, place, common, enough.at_first)
+    if match is None:
         return None
     if enough.moved == 1 or (match.tones > _SURELY and match.detail > _SURELY):
         return match
     try:
-        _, place = cv2.findTransformECC(second, first, place, cv2.MOTION_AFFINE, _ECC_STEPS, None, 3)
+        _, place = cv2.findTransformECC(second, first, place.copy(), cv2.MOTION_AFFINE, _ECC_STEPS, None, 3)
     except cv2.error:  # it says so when the search leaves the picture
         return None
-    return _laid(first, second, place)
+    return _matched(first, second, place, _common(place))
 
 
-def _laid(first: Floats, second: Floats, place: Floats) -> Match | None:
-    """Compare where both are; None where that is too little."""
-    size, how = (SIDE_PX, SIDE_PX), cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(first, place, size, flags=cv2.INTER_LINEAR | how)
-    whole = cv2.warpAffine(np.ones(size, np.uint8), place, size, flags=cv2.INTER_NEAREST | how)
-    common = cv2.erode(whole, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
+def _matched(first: Floats, second: Floats, place: Floats, common: Mask, least: float = -1.0) -> Match | None:
+    """Compare where both are; None where that is too little, or the tones agree less than `least`."""
     if common.mean() < _LEAST_COMMON:
+        return None
+    moved = cv2.warpAffine(first, place, _SIZE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    tones = _correlation(moved[common], second[common])
+    if tones < least:  # most candidates end here
         return None
     detail = _correlation(_fine(moved)[common], _fine(second)[common])
     shear = float(np.abs(place[[0, 1], [1, 0]]).max())
-    return Match(_correlation(moved[common], second[common]), detail, _off(place), shear)
+    return Match(tones, detail, _off(place), shear)
+
+
+@cache
+def _window(view: View) -> tuple[Floats, Mask]:
+    """The place of a view before it is shifted, and what is common there."""
+    place = _placed(view)
+    return place, _common(place)
+
+
+def _common(place: Floats) -> Mask:
+    """The pixels that both have, but for a rim."""
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    whole = cv2.warpAffine(np.ones(_SIZE, np.uint8), place, _SIZE, flags=flags)
+    inner = cv2.erode(whole, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(inner, bool)
 
 
 def _placed(view: View) -> Floats:

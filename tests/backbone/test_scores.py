@@ -134,11 +134,19 @@ def test_batch_norm_of_a_random_network_is_settled_on_the_images(embedded, pictu
     assert not any(module.training for module in backbone.modules())
 
 
-def test_the_random_control_is_the_same_network_whatever_the_data(embedded):
-    ref = replace(embedded[1], input_px=32)
-    (first, blank), (second, _), (other, _) = (random_control(ref, seed) for seed in (5, 5, 6))
-    assert (blank.source, blank.name) == ("random", f"{ref.name} with random weights")
-    assert state_sha256(first) == state_sha256(second) != state_sha256(other)
+def test_the_random_control_is_the_same_network_whatever_the_data_and_settled_once(embedded, tmp_path, monkeypatch):
+    ref, settled = replace(embedded[1], input_px=32), []
+    monkeypatch.setattr(
+        "tasks.backbone.random_control.settle_batch_norm",
+        lambda *args: settled.append(args[1].name) or settle_batch_norm(*args),
+    )
+    places = ((5, "a"), (5, "b"), (5, "a"), (6, "a"))
+    found = [random_control(ref, seed, tmp_path / place) for seed, place in places]
+    assert {(blank.source, blank.name) for _, blank in found} == {("random", f"{ref.name} with random weights")}
+    first, elsewhere, again, other = (state_sha256(network) for network, _ in found)
+    assert first == elsewhere == again != other
+    assert len(settled) == 3
+    assert not any(module.training for network, _ in found for module in network.modules())
     pictures = clouds(3, 32)
     assert pictures.shape == (3, 32, 32, 3)
     assert np.array_equal(pictures, clouds(5, 32)[:3])

@@ -181,7 +181,7 @@ def test_second_run_reads_features_from_the_cache(ws):
     shards = sorted((ws.cache / "features").rglob("*.safetensors"))
     run(ws, OFFLINE, 0)
     assert sorted((ws.cache / "features").rglob("*.safetensors")) == shards
-    assert len(shards) == len(embedded_entries()) + 1  # and of the random control
+    assert len(shards) == len(embedded_entries()) + 2  # and of the random control, and how that was settled
     assert json.loads(ws.selection.read_text())["schema_version"] == 1
 
 
