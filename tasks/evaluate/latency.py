@@ -20,8 +20,8 @@ from tasks.backbone.threads import fitting_threads
 from tasks.contracts.model_records import BackboneRef
 
 LARGE = 32
-_SECONDS, _LEAST, _MOST = 0.7, 5, 200  # of each measurement, and its repeats
-_WARM = 2
+_SECONDS, _LEAST, _MOST = 0.5, 3, 200  # of each measurement, and its repeats
+_WARM = 1
 
 
 @dataclass(frozen=True)

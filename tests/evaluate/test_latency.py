@@ -18,7 +18,7 @@ def test_what_a_model_costs_is_measured_and_the_model_stays_as_it_was():
     found = measure_latency(model, REF, large=8)
     for pace, batch in ((found.single, 1), (found.large, 8)):
         assert pace.batch == batch
-        assert pace.repeats >= 5
+        assert pace.repeats >= 3
         assert 0 < pace.p50_ms <= pace.p90_ms
     assert found.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert found.disk_mb * 1e6 > 4 * found.parameters
