@@ -1,8 +1,10 @@
+import shutil
 from pathlib import Path
 
 import dvc.output
 import pandas as pd
 import pytest
+from dvc.repo import Repo
 from dvc.utils.serialize import dump_yaml, modify_yaml
 from ruamel.yaml.representer import RepresenterError
 
@@ -11,7 +13,9 @@ from flows.stages import bring_up_to_date, run_step, track_raw
 from flows.workspaces import init
 from tasks.contracts.errors import BadEnvironment, BadUsage, GraftError
 from tasks.contracts.files import write_table
+from tasks.contracts.params_file import load_params, override
 from tasks.contracts.workspace import Workspace
+from tasks.quality.memory import read_splits, write_splits
 from tests.conftest import write_images
 
 
@@ -89,3 +93,52 @@ def test_a_lock_file_that_cannot_be_read_comes_with_what_to_do(tmp_path: Path, t
     (ws.root / "dvc.lock").write_text(text, encoding="utf-8")
     with pytest.raises(BadEnvironment, match=r"dvc\.lock.*`git checkout HEAD -- (\./)?dvc\.lock`$"):
         bring_up_to_date(ws, "ingest")
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory) -> tuple[Workspace, dict[str, str]]:
+    """A workspace after quality, and its splits, which are not those that it would give anew. Copy it."""
+    folder = tmp_path_factory.mktemp("divided")
+    ws = init(folder / "flowers", write_images(folder / "photos", 8))
+    override(ws.params, ["quality.prepared_px=32"])
+    shares = load_params(ws.params).quality.splits
+    track_raw(ws)
+    for stage in ("ingest", "quality"):
+        bring_up_to_date(ws, stage)
+    others = {"train": "val", "val": "train", "test": "promotion", "promotion": "test"}
+    given = {sha256: others[split] for sha256, split in read_splits(ws.splits, shares).items()}
+    write_splits(ws.splits, shares, given)
+    bring_up_to_date(ws, "quality", force=True)
+    assert read_splits(ws.splits, shares) == given
+    return ws, given
+
+
+def cold(divided: Workspace, folder: Path) -> tuple[Workspace, Path]:
+    """A clone to which only `data/raw` came, and where DVC's cache was."""
+    ws = Workspace(Path(shutil.copytree(divided.root, folder / "clone")))
+    cache = (ws.root / ".dvc" / "cache").rename(folder / "cache of another machine")
+    ws.splits.unlink()
+    write_images(ws.raw, 1, seed=9)
+    return ws, cache
+
+
+def test_the_splits_of_the_last_run_come_from_the_remote_to_a_clone_that_has_only_the_data(divided, tmp_path) -> None:
+    (before, given), (ws, cache) = divided, cold(divided[0], tmp_path)
+    with Repo(str(ws.root)) as repo, repo.config.edit("local") as config:
+        config |= {"core": {"remote": "there"}, "remote": {"there": {"url": str(cache)}}}
+    run_step(ws, "ingest")
+    run_step(ws, "quality")
+    now = read_splits(ws.splits, load_params(ws.params).quality.splits)
+    assert given.items() < now.items()
+    assert before.splits.read_bytes() != ws.splits.read_bytes()
+
+
+def test_without_them_nothing_is_divided_anew(divided, tmp_path) -> None:
+    ws, _ = cold(divided[0], tmp_path)
+    run_step(ws, "ingest")
+    with pytest.raises(
+        BadEnvironment, match=r"data/splits\.parquet, the splits that the last run gave, is neither here"
+    ):
+        run_step(ws, "quality")
+    (ws.root / "dvc.lock").unlink()
+    run_step(ws, "quality")
