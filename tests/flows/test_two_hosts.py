@@ -43,10 +43,10 @@ class Host:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def changes(self) -> dict[str, int]:
+    def changes(self) -> dict[int, int]:
         """How many files each version was told to have more than the one before."""
         return {
-            one["name"]: one["note"]["trigger"]["added"]
+            one["number"]: one["note"]["trigger"]["added"]
             for one in json.loads(self.do("graft", "models", "list", "--json"))
         }
 
@@ -110,7 +110,7 @@ def test_a_worker_elsewhere_makes_a_version_that_the_first_host_goes_on_from(hos
         worker.terminate()
         worker.wait(60)
     assert tree_of(first.ws) == before
-    assert second.changes()["model@2"] == 6
+    assert second.changes()[2] == 6
 
     first.do("git", "fetch", "--quiet", "--tags", "origin")
     write_images(first.ws.raw, 2, seed=77)
