@@ -26,7 +26,6 @@ from tasks.contracts.environment import prepare_environment
 from tasks.contracts.workspace import Workspace
 
 WAYS = ("graft stage", "dvc repro", "one process", "embedded", "served")
-NOBODY = "http://127.0.0.1:1/api"  # no server answers there, so the embedded engine is taken
 TIMED = ("one process", "embedded", "served")
 
 
@@ -61,15 +60,15 @@ def main() -> int:
         sys.stdout.write(json.dumps(asdict(time_body(asked.body[0], Workspace(Path(asked.body[1]))))) + "\n")
         return 0
     with TemporaryDirectory() as folder:
-        site = make_site(Path(folder))
-        up(site)
+        alone, served = (make_site(Path(folder, name)) for name in ("alone", "served"))
+        up(served)
         try:
             costs: dict[str, list[Cost]] = {way: [] for way in asked.ways}
             for number in range(asked.rounds):
                 for way in asked.ways[:: -1 if number % 2 else 1]:
-                    costs[way].append(measure(site, way))
+                    costs[way].append(measure(served if way == "served" else alone, way))
         finally:
-            site.graft("down")
+            served.graft("down")
     print(table(costs))
     return 0
 
@@ -99,8 +98,6 @@ def _commands(way: str, root: str) -> list[list[str]]:
 def _call(site: Site, way: str, command: list[str]) -> str:
     here = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{here}:{os.environ['PATH']}"}
-    if way == "embedded":
-        environment["PREFECT_API_URL"] = NOBODY
     folder = site.ws.root if way == "dvc repro" else Path.cwd()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

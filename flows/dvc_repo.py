@@ -6,6 +6,7 @@ pinned narrowly.
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,24 +50,30 @@ def open_repository(
             else:
                 yield repo
     except DvcException as error:
-        raise BadEnvironment(f"DVC: {error}{_advice(error)}") from error
+        raise BadEnvironment(f"DVC: {error}{_advice(ws, error)}") from error
 
 
-def _advice(error: Exception) -> str:
-    from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
+def _advice(ws: Workspace, error: Exception) -> str:
+    """What to do about a file of DVC's that cannot be read."""
+    from dvc.utils.serialize import ParseError
+    from dvc.utils.strictyaml import YAMLValidationError
 
-    if isinstance(error, YAMLSyntaxError | YAMLValidationError):
-        return f"; mend it, or put back what git has with `git checkout HEAD -- {error.path}`"
+    if isinstance(error, ParseError | YAMLValidationError):
+        return f"; mend it, or put back what git has: `git -C {ws.root} checkout HEAD -- {error.path}`"
     return ""
 
 
 def _write_whole_files() -> None:
-    """DVC writes `dvc.lock` and `.dvc` files in place, so that a kill leaves half of one; here it replaces them."""
+    """DVC writes `dvc.lock` and `.dvc` files in place, and a kill leaves half of one; this process replaces them."""
     from dvc.utils.serialize import _common, _yaml
 
     def dump(path: Any, data: Any, dumper: Callable[..., Any], **rest: Any) -> None:
-        with replacing(Path(path)) as part, part.open("w", encoding="utf-8") as file:
-            dumper(data, file, **{key: value for key, value in rest.items() if key != "fs"})
+        place = Path(path).resolve()  # a link stays one
+        with replacing(place) as part:
+            with part.open("w", encoding="utf-8") as file:
+                dumper(data, file, **{key: value for key, value in rest.items() if key != "fs"})
+            if place.exists():
+                shutil.copymode(place, part)
 
     _common._dump_data = _yaml._dump_data = dump
 

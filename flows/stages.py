@@ -15,13 +15,13 @@ from typing import Any, Literal
 from flows.dvc_repo import open_repository, require_trackable
 from flows.holding import only_run as only_run
 from flows.logs import RUN_ID
+from flows.splits import bring_back_splits
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import write_text
 from tasks.contracts.params_file import load_params
 from tasks.contracts.progress import say
 from tasks.contracts.records import leaves
 from tasks.contracts.workspace import Workspace
-from tasks.register.store import Store
 
 STEPS = {
     "ingest": "tasks.ingest.step",
@@ -73,8 +73,8 @@ def run_step(ws: Workspace, name: str, version: int | None = None) -> Any:
         from tasks.evaluate.groups import require_columns
 
         require_columns(ws, params.evaluate)
-    if name == "quality" and not ws.splits.exists() and (ws.root / "dvc.lock").exists():
-        _bring_back_splits(ws)
+    if name == "quality":
+        bring_back_splits(ws, params.quality.splits)
     return step.run(ws, getattr(params, "register_" if name == "register" else name), params.seed)
 
 
@@ -270,27 +270,6 @@ def _commit(stage: Any) -> None:
     stage.commit()
     stage.dump(update_pipeline=False)
     stage.ignore_outs()
-
-
-def _bring_back_splits(ws: Workspace) -> None:
-    """The splits that earlier runs gave, from DVC's cache or its remote, where a clone has only `dvc.lock`.
-
-    Given anew they would be others: what the model before was tested on, the next would learn from.
-    """
-    place = ws.splits.relative_to(ws.root).as_posix()
-    with open_repository(ws, lock=False) as repo:
-        out = next(out for out in _load(repo, "quality").outs if out.def_path == place)
-        if not out.hash_info:
-            return
-        store, md5 = Store(repo), str(out.hash_info.value)
-        if not store.place(md5).is_file() and store.has_remote:
-            store.fetch([md5])
-        if not store.place(md5).is_file():
-            raise BadEnvironment(
-                f"{place}, the splits that the last run gave, is neither here nor at DVC's remote; `dvc push` it where "
-                "that run was, or delete dvc.lock to give every image its split anew"
-            )
-        out.checkout()
 
 
 def _remove_outputs(stage: Any) -> None:

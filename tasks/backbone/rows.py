@@ -66,6 +66,11 @@ def device_kind() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
 
 
+def versions() -> list[str]:
+    """Of the libraries whose arithmetic results depend on."""
+    return [torch.__version__, torchvision.__version__]
+
+
 def state_sha256(module: nn.Module) -> str:
     """The hash of all parameters and buffers with their names and shapes."""
     digest = hashlib.sha256()
@@ -114,7 +119,7 @@ class Work:
             "prepared": [self.pixels.shape[1], PIXELS_VERSION],
             "policy": self.view.policy_digest if self.view else "",
             "arithmetic": [device_kind(), self._is_bfloat16(device), BATCH[device.type]],
-            "versions": [torch.__version__, torchvision.__version__],
+            "versions": versions(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -183,7 +183,7 @@ def _members(store: Store, version: Version, place: str, md5: str) -> dict[str, 
     """Path -> hash of the files of a folder, or of the one file that `place` is."""
     if not md5.endswith(".dir"):
         return {place: md5}
-    data, path = store.folder_list(md5), store.place(md5)
+    data, path = store.content(md5), store.place(md5)
     if data is None:
         raise _gone(version, place, store)
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):

@@ -32,8 +32,11 @@ class Store:
         """Where the cache keeps an object, or would."""
         return Path(self._repo.cache.local.oid_to_path(md5))
 
-    def folder_list(self, md5: str) -> bytes | None:
-        """The list of a folder's files, from the cache or from the remote alone; None where neither has it."""
+    def content(self, md5: str) -> bytes | None:
+        """What a small object holds (a folder's is its list), from the cache or from the remote; None: neither has it.
+
+        The remote's is not brought into the cache, and nobody has held it against its hash.
+        """
         if self.place(md5).is_file():
             return self.place(md5).read_bytes()
         if not self.has_remote:
@@ -77,7 +80,7 @@ def opened(ws: Workspace, remote: str | None = None) -> Iterator[Store]:
     try:
         with working_in(ws.root), Repo(str(ws.root), _wait_for_lock=True) as repo:
             yield Store(repo, remote)
-    except (DvcException, OSError) as error:  # a remote fails with either
+    except (DvcException, OSError, ImportError) as error:  # a remote fails with any; without its driver, the last
         raise BadEnvironment(f"DVC: {one_line(str(error))}") from error
 
 

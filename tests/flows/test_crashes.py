@@ -18,20 +18,21 @@ def quiet(monkeypatch):
 def killed(folder, cases, database=None):
     """Each of `cases` on a server of its own; nothing may be lost, doubled or left running."""
     site = make_site(folder, database)
-    up(site)
     try:
+        up(site)
         expected = undisturbed(site)
         assert len(expected.hashes) == 22
         for case in cases:
             result = crash(site, case, expected)
             assert not result.problems, result
+            assert result.first == ("COMPLETED" if case.victim == "database" else "CRASHED")
     finally:
         site.graft("down")
     assert not processes_of(site.ws)
 
 
 def test_a_worker_and_a_server_that_are_killed_lose_nothing_double_nothing_and_leave_nothing_running(tmp_path):
-    killed(tmp_path, [Case("worker", "train"), Case("server", "publish")])
+    killed(tmp_path, [Case("worker", "train"), Case("server", "evaluate")])
 
 
 @pytest.mark.slow

@@ -48,10 +48,12 @@ def up(tmp_path_factory):
     site = make_site(tmp_path_factory.mktemp("overlap"))
     done = graft(site.ws, "audit")
     assert done.returncode == 0, done.stderr
-    done = graft(site.ws, "up")
-    assert done.returncode == 0, done.stderr
-    yield site
-    graft(site.ws, "down")
+    try:
+        done = graft(site.ws, "up")
+        assert done.returncode == 0, done.stderr
+        yield site
+    finally:
+        graft(site.ws, "down")
 
 
 def ten_runs(site: Site, overlap: str) -> dict[str, str]:

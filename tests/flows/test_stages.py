@@ -9,13 +9,14 @@ from dvc.utils.serialize import dump_yaml, modify_yaml
 from ruamel.yaml.representer import RepresenterError
 
 from flows.dvc_repo import open_repository
-from flows.stages import bring_up_to_date, run_step, track_raw
+from flows.stages import bring_up_to_date, run_step, track_raw, tracked
 from flows.workspaces import init
-from tasks.contracts.errors import BadEnvironment, BadUsage, GraftError
+from tasks.contracts.errors import BadEnvironment, BadUsage, BrokenArtifact, GraftError
 from tasks.contracts.files import write_table
 from tasks.contracts.params_file import load_params, override
 from tasks.contracts.workspace import Workspace
 from tasks.quality.memory import read_splits, write_splits
+from tasks.register import tries
 from tests.conftest import write_images
 
 
@@ -91,7 +92,7 @@ def test_what_dvc_was_writing_when_it_was_cut_off_is_as_it_was(tmp_path: Path, p
 def test_a_lock_file_that_cannot_be_read_comes_with_what_to_do(tmp_path: Path, text: str) -> None:
     ws = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2))
     (ws.root / "dvc.lock").write_text(text, encoding="utf-8")
-    with pytest.raises(BadEnvironment, match=r"dvc\.lock.*`git checkout HEAD -- (\./)?dvc\.lock`$"):
+    with pytest.raises(BadEnvironment, match=r"dvc\.lock.*`git -C .* checkout HEAD -- (\./)?dvc\.lock`$"):
         bring_up_to_date(ws, "ingest")
 
 
@@ -122,23 +123,71 @@ def cold(divided: Workspace, folder: Path) -> tuple[Workspace, Path]:
     return ws, cache
 
 
-def test_the_splits_of_the_last_run_come_from_the_remote_to_a_clone_that_has_only_the_data(divided, tmp_path) -> None:
-    (before, given), (ws, cache) = divided, cold(divided[0], tmp_path)
+def set_remote(ws: Workspace, url: str) -> None:
     with Repo(str(ws.root)) as repo, repo.config.edit("local") as config:
-        config |= {"core": {"remote": "there"}, "remote": {"there": {"url": str(cache)}}}
-    run_step(ws, "ingest")
-    run_step(ws, "quality")
+        config |= {"core": {"remote": "there"}, "remote": {"there": {"url": url}}}
+
+
+@pytest.mark.parametrize("drive", [run_step, bring_up_to_date])
+def test_the_splits_of_the_last_run_come_from_the_remote_to_a_clone_that_has_only_the_data(
+    divided, tmp_path: Path, drive
+) -> None:
+    (_, given), (ws, cache) = divided, cold(divided[0], tmp_path)
+    set_remote(ws, str(cache))
+    for stage in ("ingest", "quality"):
+        drive(ws, stage)
     now = read_splits(ws.splits, load_params(ws.params).quality.splits)
     assert given.items() < now.items()
-    assert before.splits.read_bytes() != ws.splits.read_bytes()
 
 
-def test_without_them_nothing_is_divided_anew(divided, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("url", "error", "said"),
+    [
+        ("", BadEnvironment, r"data/splits\.parquet, the splits that the last run gave, is neither here"),
+        ("http://127.0.0.1:1/there", BadEnvironment, "127.0.0.1"),
+        ("s3://there/of/it", BadEnvironment, "dvc-s3"),
+    ],
+)
+def test_without_them_nothing_is_divided_anew(divided, tmp_path: Path, monkeypatch, url, error, said) -> None:
+    monkeypatch.setattr(tries, "FIRST_PAUSE_S", 0.001)
     ws, _ = cold(divided[0], tmp_path)
+    if url:
+        set_remote(ws, url)
     run_step(ws, "ingest")
-    with pytest.raises(
-        BadEnvironment, match=r"data/splits\.parquet, the splits that the last run gave, is neither here"
-    ):
+    with pytest.raises(error, match=said):
         run_step(ws, "quality")
-    (ws.root / "dvc.lock").unlink()
+
+
+def test_splits_that_were_altered_at_the_remote_are_no_splits(divided, tmp_path: Path) -> None:
+    ws, cache = cold(divided[0], tmp_path)
+    set_remote(ws, str(cache))
+    run_step(ws, "ingest")
+    md5 = tracked(ws, "quality", "data/splits.parquet")["hash"]
+    (kept,) = cache.rglob(f"{md5[:2]}/{md5[2:]}")
+    kept.chmod(0o644)
+    kept.write_bytes(b"others")
+    with pytest.raises(BrokenArtifact, match="has other bytes"):
+        run_step(ws, "quality")
+
+
+def test_other_shares_start_anew_in_a_clone_too(divided, tmp_path: Path) -> None:
+    ws, _ = cold(divided[0], tmp_path)
+    override(ws.params, ["quality.splits={train: 0.5, val: 0.2, promotion: 0.1, test: 0.2}"])
+    run_step(ws, "ingest")
     run_step(ws, "quality")
+    assert len(read_splits(ws.splits, load_params(ws.params).quality.splits)) > len(divided[1])
+
+
+def test_a_lock_file_that_is_a_link_stays_one_and_keeps_its_mode(tmp_path: Path) -> None:
+    ws = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2))
+    track_raw(ws)
+    bring_up_to_date(ws, "ingest")
+    lock, target = ws.root / "dvc.lock", tmp_path / "elsewhere.lock"
+    lock.rename(target)
+    target.chmod(0o664)
+    lock.symlink_to(target)
+    with open_repository(ws), modify_yaml("dvc.lock") as known:
+        known["more"] = True
+    assert lock.is_symlink()
+    assert "more" in target.read_text()
+    assert target.stat().st_mode & 0o777 == 0o664

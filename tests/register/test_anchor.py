@@ -46,7 +46,7 @@ def test_a_champion_that_cannot_be_loaded_is_for_a_person_to_replace(workspace):
     champion = registry.champion(workspace)
     shutil.rmtree(workspace.cache / "bundles", ignore_errors=True)
     with opened(workspace) as store:
-        files = json.loads(store.folder_list(outputs(workspace, champion)["models/bundle"]))
+        files = json.loads(store.content(outputs(workspace, champion)["models/bundle"]))
         (record,) = (one["md5"] for one in files if one["relpath"] == "bundle.json")
         store.place(record).unlink()
     train(workspace, seed=1, accuracy=0.9)

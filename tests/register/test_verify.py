@@ -56,11 +56,9 @@ def test_a_changed_object_in_the_cache_is_named(workspace, version, place, capsy
 def test_a_changed_image_or_weight_in_the_cache_is_named_and_never_copied_out(workspace, version, capsys, tmp_path):
     with opened(workspace) as store:
         known = outputs(workspace, version)
-        raw = json.loads(store.folder_list(known["data/raw"]))[0]
+        raw = json.loads(store.content(known["data/raw"]))[0]
         weights = next(
-            one
-            for one in json.loads(store.folder_list(known["models/bundle"]))
-            if one["relpath"] == "weights.safetensors"
+            one for one in json.loads(store.content(known["models/bundle"])) if one["relpath"] == "weights.safetensors"
         )
         paths = [store.place(one["md5"]) for one in (raw, weights)]
     for path in paths:
@@ -88,7 +86,7 @@ def test_a_list_that_names_a_file_outside_is_refused(workspace, version, monkeyp
 
     hostile = json.dumps([{"md5": "ab" * 16, "relpath": "../../x"}]).encode()
     name = hashlib.md5(hostile).hexdigest()  # noqa: S324
-    monkeypatch.setattr(Store, "folder_list", lambda *_: hostile)
+    monkeypatch.setattr(Store, "content", lambda *_: hostile)
     with opened(workspace) as store, pytest.raises(BrokenArtifact, match="is outside of its folder"):
         objects(store, version, {"models/bundle": f"{name}.dir"})
 
