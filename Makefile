@@ -28,7 +28,7 @@ check: setup
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/pytest --cov -m "not slow"
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov -m "not slow"
 
 slow: setup
 	$(BIN)/pytest -m slow
