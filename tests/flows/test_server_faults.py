@@ -96,7 +96,7 @@ def test_a_block_that_is_missing_is_named(up):
     done = graft(up, "deploy")
     assert done.returncode == 2
     assert "operate.notify" in done.stderr
-    assert "no block custom-webhook/tell" in done.stderr
+    assert "operate.notify: custom-webhook/tell: the server has no such block" in done.stderr
 
 
 def test_a_run_that_fails_is_told_with_its_reason(up, told):
