@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tasks.backbone.cache import FOLDER, remembered
 from tasks.backbone.network import Backbone
-from tasks.backbone.rows import device_kind, state_sha256, versions
+from tasks.backbone.rows import device_kind, library_versions, state_sha256
 from tasks.backbone.scores import settle_batch_norm
 from tasks.backbone.weights import build_network
 from tasks.contracts.model_records import BackboneRef
@@ -41,7 +41,7 @@ def random_control(ref: BackboneRef, seed: int, cache: Path) -> tuple[Backbone, 
         return torch.cat([buffer.float().flatten() for buffer in _statistics(network)]).numpy()[None]
 
     if _statistics(network):
-        how = [CODE, ref.network, ref.input_px, ref.mean, ref.std, device_kind(), *versions()]
+        how = [CODE, ref.network, ref.input_px, ref.mean, ref.std, device_kind(), *library_versions()]
         _put(network, remembered(cache / FOLDER, f"control {json.dumps(how)}", [state_sha256(network)], settled)[0])
     return network, blank
 

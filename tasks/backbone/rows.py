@@ -66,7 +66,7 @@ def device_kind() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
 
 
-def versions() -> list[str]:
+def library_versions() -> list[str]:
     """Of the libraries whose arithmetic results depend on."""
     return [torch.__version__, torchvision.__version__]
 
@@ -119,7 +119,7 @@ class Work:
             "prepared": [self.pixels.shape[1], PIXELS_VERSION],
             "policy": self.view.policy_digest if self.view else "",
             "arithmetic": [device_kind(), self._is_bfloat16(device), BATCH[device.type]],
-            "versions": versions(),
+            "versions": library_versions(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

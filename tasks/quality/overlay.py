@@ -100,7 +100,7 @@ def _matched(first: Floats, second: Floats, place: Floats, common: Mask, least: 
         return None
     moved = cv2.warpAffine(first, place, _SIZE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     tones = _correlation(moved[common], second[common])
-    if tones < least:  # most candidates end here
+    if tones < least:  # the detail costs as much again
         return None
     detail = _correlation(_fine(moved)[common], _fine(second)[common])
     shear = float(np.abs(place[[0, 1], [1, 0]]).max())

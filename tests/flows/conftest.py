@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -65,18 +66,22 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
     return Workspace(Path(shutil.copytree(finished.root, tmp_path / "copy of it", symlinks=True)))
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Workspace:
-    """A small workspace whose first version an unattended run made, its files as they were. Not to be changed."""
-    folder = tmp_path_factory.mktemp("unattended")
+def first_version(folder: Path, settings: Sequence[str]) -> Workspace:
+    """A small workspace whose first version an unattended run made, its files as they were."""
     ws = init(folder / "flowers", write_images(folder / "photos", 14))
-    override(ws.params, QUICK)
+    override(ws.params, [*settings])
     commit(ws, "settings")
     before = tree_of(ws)
     run = retrain_once(ws, Trigger("a first model"), in_process)
     assert (run.state, run.version) == ("done", "model@1")
     assert tree_of(ws) == before
     return ws
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Workspace:
+    """A first version with quick settings. Not to be changed."""
+    return first_version(tmp_path_factory.mktemp("unattended"), QUICK)
 
 
 @pytest.fixture

@@ -15,24 +15,24 @@ def quiet(monkeypatch):
     monkeypatch.setenv("GRAFT_OFFLINE", "1")
 
 
-def killed(folder, cases, database=None):
-    """Each of `cases` on a server of its own; nothing may be lost, doubled or left running."""
+def crashes(folder, cases, database=None):
+    """What became of each case, on a server of its own, and the processes that are left after it."""
     site = make_site(folder, database)
     try:
         up(site)
         expected = undisturbed(site)
         assert len(expected.hashes) == 22
-        for case in cases:
-            result = crash(site, case, expected)
-            assert not result.problems, result
-            assert result.first == ("COMPLETED" if case.victim == "database" else "CRASHED")
+        found = [crash(site, case, expected) for case in cases]
     finally:
         site.graft("down")
-    assert not processes_of(site.ws)
+    return found, processes_of(site.ws)
 
 
 def test_a_worker_and_a_server_that_are_killed_lose_nothing_double_nothing_and_leave_nothing_running(tmp_path):
-    killed(tmp_path, [Case("worker", "train"), Case("server", "evaluate")])
+    found, left = crashes(tmp_path, [Case("worker", "train"), Case("server", "evaluate")])
+    assert [result.problems for result in found] == [(), ()]
+    assert [result.first for result in found] == ["CRASHED", "CRASHED"]
+    assert not left
 
 
 @pytest.mark.slow
@@ -40,4 +40,6 @@ def test_nor_does_a_database_that_is_killed(tmp_path):
     if not is_installed():
         pytest.skip("no Postgres on this machine")
     with postgres() as own:
-        killed(tmp_path, [Case("database", "train")], own)
+        found, left = crashes(tmp_path, [Case("database", "train")], own)
+    assert [(result.problems, result.first) for result in found] == [((), "COMPLETED")]
+    assert not left

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from benchmarks.postgres import free_port
 from flows.processes import end
 from flows.server import slug, state_of
 from tasks.contracts.params_file import override
@@ -30,12 +30,6 @@ CustomWebhookNotificationBlock(
     name="tell", url=sys.argv[1], json_data={"subject": "{{subject}}", "body": "{{body}}"}
 ).save("tell")
 """
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def started(folder, *settings: str):

@@ -11,7 +11,7 @@ from flows.snapshots import keep
 from flows.stages import bring_up_to_date
 from flows.starting import pin_start
 from flows.unattended import retrain_once
-from flows.workspaces import git, init
+from flows.workspaces import git
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import read_table, sha256_of, write_record, write_table
 from tasks.contracts.params_file import load_params, override
@@ -24,7 +24,7 @@ from tasks.register.saved import bundle_of
 from tasks.train.opening import open_task
 from tasks.train.pinned import find_start, read_pin
 from tests.conftest import write_images
-from tests.flows.conftest import commit
+from tests.flows.conftest import commit, first_version
 from tests.flows.unattended import QUICK, in_process
 
 pytestmark = pytest.mark.slow  # the rules without a registry are in tests/train/test_start.py
@@ -34,12 +34,7 @@ TUNED = [*QUICK, "train.strategy=fine_tuning"]
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory) -> Workspace:
     """A small workspace whose champion is fine-tuned, made by an unattended run. Not to be changed."""
-    folder = tmp_path_factory.mktemp("tuned")
-    ws = init(folder / "flowers", write_images(folder / "photos", 14))
-    override(ws.params, TUNED)
-    commit(ws, "settings")
-    assert retrain_once(ws, Trigger("a first model"), in_process).version == "model@1"
-    return ws
+    return first_version(tmp_path_factory.mktemp("tuned"), TUNED)
 
 
 @pytest.fixture

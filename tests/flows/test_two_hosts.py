@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.postgres import free_port
 from flows.server import SAID_TO_RUNS, slug
 from flows.stages import track_raw
 from flows.unattended import retrain_once
@@ -17,7 +18,6 @@ from tasks.contracts.workspace import Workspace
 from tests.conftest import write_images
 from tests.flows.conftest import BIN, commit
 from tests.flows.serving import ask, until
-from tests.flows.test_server_faults import free_port
 from tests.flows.unattended import in_process, tree_of
 
 pytestmark = pytest.mark.slow
