@@ -16,7 +16,8 @@ from prefect.context import AssetContext
 from prefect.states import Completed
 
 from flows.server import slug
-from flows.stages import Outcome, tracked
+from flows.stages import Outcome
+from tasks.contracts.dvc_files import tracked
 from tasks.contracts.workspace import Workspace
 from tasks.register.registry import Version
 

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,13 @@ def open_repository(
     Raises BadEnvironment with DVC's own words where it fails.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo, lock_repo
+    from dvc.repo import lock_repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     _write_whole_files()
     try:
         # DVC resolves some paths, those of its run cache among them, against the current folder
-        with working_in(ws.root), Repo(str(ws.root), _wait_for_lock=True, config=config) as repo:
+        with working_in(ws.root), _opened(ws.root, config) as repo:
             if lock:
                 with lock_repo(repo):
                     yield repo
@@ -51,6 +52,36 @@ def open_repository(
                 yield repo
     except DvcException as error:
         raise BadEnvironment(f"DVC: {error}{_advice(ws, error)}") from error
+
+
+@contextmanager
+def _opened(root: Path, config: dict[str, dict[str, Any]] | None) -> Iterator[Any]:
+    """The repository; what it knows of the files is forgotten at the end."""
+    repo = _kept(root, *_stamps(root)) if config is None else _made(root, config)
+    try:
+        yield repo
+    finally:
+        repo._reset()
+
+
+@lru_cache(maxsize=1)
+def _kept(root: Path, *_settings: int) -> Any:
+    """Made once, as that takes longer than most answers; other settings make another."""
+    return _made(root)
+
+
+def _made(root: Path, config: dict[str, dict[str, Any]] | None = None) -> Any:
+    from dvc.repo import Repo
+
+    return Repo(str(root), _wait_for_lock=True, config=config)
+
+
+def _stamps(root: Path) -> Iterator[int]:
+    """What changes when DVC's settings do."""
+    for path in (root / ".dvc" / "config", root / ".dvc" / "config.local"):
+        if path.exists():
+            known = path.stat()
+            yield from (known.st_ino, known.st_mtime_ns)
 
 
 def _advice(ws: Workspace, error: Exception) -> str:

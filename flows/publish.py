@@ -9,8 +9,9 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
-from flows.stages import bundle_hash, raw_hash, save_run
+from flows.stages import save_run
 from flows.workspaces import has_identity
+from tasks.contracts.dvc_files import locked, raw_hash
 from tasks.contracts.errors import BadEnvironment, BrokenArtifact
 from tasks.contracts.files import sha256_of
 from tasks.contracts.params_file import load_params
@@ -22,7 +23,7 @@ from tasks.register.decision import FIRST, Decision
 from tasks.register.history import ChampionMoved, History
 from tasks.register.registry import Version, begin_look, crown, history, register, versions
 from tasks.register.remote import push
-from tasks.register.saved import bundle_of, data_of
+from tasks.register.saved import BUNDLE, bundle_of, data_of
 from tasks.register.store import has_remote
 
 _WHO, _GRAFT = ("AUTHOR", "COMMITTER"), {"NAME": "graft", "EMAIL": "graft@localhost"}
@@ -89,7 +90,7 @@ def _saved(ws: Workspace, save: Callable[[Workspace], str]) -> tuple[str, dict[s
     with doing("saving the run"), _as_somebody(ws):
         commit = save(ws)
     return commit, {
-        "bundle": bundle_hash(ws),
+        "bundle": _bundle_hash(ws),
         "bundle_sha256": sha256_of(ws.bundle / RECORD),
         "data": raw_hash(ws),
         "params": params,
@@ -125,8 +126,13 @@ def _as_somebody(ws: Workspace) -> Iterator[None]:
 
 def registered(ws: Workspace, known: list[Version]) -> Version | None:
     """The one of the `known` versions whose bundle `models/bundle` holds, as `dvc.lock` has it."""
-    bundle = bundle_hash(ws)
+    bundle = _bundle_hash(ws)
     return next((version for version in known if version.note["bundle"] == bundle), None)
+
+
+def _bundle_hash(ws: Workspace) -> str:
+    """DVC's, of `models/bundle`; empty where nothing was registered yet."""
+    return str(locked(ws, "register").get(BUNDLE, {}).get("md5", ""))
 
 
 def _decide(ws: Workspace, now: History, note: dict[str, Any], commit: str) -> Decision:

@@ -10,11 +10,11 @@ from typing import Any
 
 from flows.dvc_repo import open_repository, require_trackable
 from flows.workspaces import git
+from tasks.contracts.dvc_files import POINTER
 from tasks.contracts.errors import BadData, BadEnvironment
 from tasks.contracts.files import write_text
 from tasks.contracts.workspace import Workspace
 
-POINTER = "data/raw.dvc"
 _TRIES = 3
 # A link costs no copy. Stages only read data/raw, and DVC makes what it links read-only; all else is copied.
 LINKED = {"cache": {"type": ["reflink", "hardlink", "copy"]}}

@@ -4,8 +4,8 @@ Given anew they would be others: what the model before was tested on, the next w
 """
 
 import hashlib
-from typing import Any
 
+from tasks.contracts.dvc_files import locked, locked_params
 from tasks.contracts.errors import BadEnvironment, BrokenArtifact
 from tasks.contracts.files import replacing
 from tasks.contracts.params import SplitShares
@@ -36,16 +36,5 @@ def bring_back_splits(ws: Workspace, shares: SplitShares) -> None:
 
 def _named(ws: Workspace, place: str, shares: SplitShares) -> str:
     """DVC's hash of the splits that count; empty where no run gave any, or of other shares."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    path = ws.root / "dvc.lock"
-    try:
-        lock = YAML(typ="safe").load(path) if path.exists() else None
-        stage: dict[str, Any] = (lock or {}).get("stages", {}).get("quality", {})
-        then = stage.get("params", {}).get("params.yaml", {}).get("quality", {}).get("splits") or {}
-        outs = {out["path"]: out["md5"] for out in stage.get("outs", [])}
-    except (YAMLError, AttributeError, KeyError, TypeError):
-        raise BadEnvironment(f"{path} is not as DVC writes it; `git -C {ws.root} checkout HEAD -- dvc.lock`") from None
-    now = shares.model_dump()
-    return str(outs.get(place, "")) if now | then == now else ""
+    then, now = locked_params(ws, "quality").get("splits") or {}, shares.model_dump()
+    return str(locked(ws, "quality").get(place, {}).get("md5", "")) if now | then == now else ""

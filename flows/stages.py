@@ -16,6 +16,7 @@ from flows.dvc_repo import open_repository, require_trackable
 from flows.holding import only_run as only_run
 from flows.logs import RUN_ID
 from flows.splits import bring_back_splits
+from tasks.contracts.dvc_files import LOCK, POINTER
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
 from tasks.contracts.files import write_text
 from tasks.contracts.params_file import load_params
@@ -146,40 +147,18 @@ def track_raw(ws: Workspace) -> None:
     """
     require_trackable(ws)
     with open_repository(ws) as repo:
-        repo.add([str(ws.raw)])
+        if not Path(POINTER).exists():
+            repo.add([str(ws.raw)])
+            return
+        stage = repo.stage.load_one(path=POINTER)  # `add` would first draw a graph of all stages
+        stage.add_outs()
+        stage.dump()
 
 
 def track(ws: Workspace, path: Path) -> None:
     """Version one file beside the pipeline: DVC keeps it, git the `.dvc` file beside it."""
     with open_repository(ws) as repo:
         repo.add([str(path)])
-
-
-def bundle_hash(ws: Workspace) -> str:
-    """DVC's hash of `models/bundle`, as `dvc.lock` has it; `None` before the first run."""
-    with open_repository(ws) as repo:
-        return str(_load(repo, "register").outs[0].hash_info.value)
-
-
-def raw_hash(ws: Workspace) -> str:
-    """DVC's hash of `data/raw`, as `data/raw.dvc` has it."""
-    with open_repository(ws) as repo:
-        stage = repo.stage.load_one(path=str(ws.raw) + ".dvc")
-        return str(stage.outs[0].hash_info.value)
-
-
-def tracked(ws: Workspace, name: str, place: str) -> dict[str, Any]:
-    """DVC's hash and the size in bytes of what a stage reads or writes at `place`, as `dvc.lock` has it.
-
-    Of a folder the number of its files too. Raises BadUsage where the stage has nothing there.
-    """
-    with open_repository(ws) as repo:
-        stage = _load(repo, name)
-        for item in (*stage.outs, *stage.deps):
-            if item.def_path == place:
-                known = {"hash": item.hash_info.value, "bytes": item.meta.size, "files": item.meta.nfiles}
-                return {key: value for key, value in known.items() if value is not None}
-    raise BadUsage(f"the stage {name} has nothing at {place}")
 
 
 def remote(ws: Workspace) -> str:
@@ -210,7 +189,7 @@ def save_run(ws: Workspace) -> str:
     The branch, the index and the working tree are left as they are.
     """
     with open_repository(ws, lock=False) as repo:
-        files = ("dvc.lock", "data/raw.dvc", "reports/metrics.json")
+        files = (LOCK, POINTER, "reports/metrics.json")
         places = [str(ws.root / file) for file in files]
         return str(repo.experiments.save(name=os.environ.get(RUN_ID), include_untracked=places))
 
@@ -238,6 +217,8 @@ def _load_to_look_once(repo: Any, name: str) -> Any:
     stage = _load(repo, name)
     for dep in stage.deps:
         dep._build = _answered_once(dep._build)
+        if hasattr(dep, "read_params"):
+            dep.read_params = _answered_once(dep.read_params)
     return stage
 
 
@@ -268,8 +249,18 @@ def _commit(stage: Any) -> None:
     uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
     stage.save(run_cache=not uncached)
     stage.commit()
-    stage.dump(update_pipeline=False)
+    _dump(stage)
     stage.ignore_outs()
+
+
+def _dump(stage: Any) -> None:
+    """Into `dvc.lock`, in the same words as DVC: it would read the file with its comments, of which there are none."""
+    from dvc.stage.serialize import to_lockfile
+    from dvc.utils.serialize import dump_yaml, load_yaml
+
+    known: dict[str, Any] = load_yaml(LOCK) if Path(LOCK).exists() else {"schema": "2.0"}
+    known.setdefault("stages", {}).update(to_lockfile(stage))
+    dump_yaml(LOCK, known)
 
 
 def _remove_outputs(stage: Any) -> None:

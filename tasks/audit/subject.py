@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from ruamel.yaml import YAML
 
 from tasks.audit.records import Git, Subject
 from tasks.audit.verifier import AUDITS, marks, sha256
+from tasks.contracts.dvc_files import locked, raw_hash
 from tasks.contracts.errors import BadData
 from tasks.contracts.files import sha256_of
 from tasks.contracts.records import SPLITS
@@ -67,7 +67,7 @@ def examine(ws: Workspace, checked: pd.DataFrame, quality: dict[str, Any]) -> Ev
         **{key: quality[key] for key in ("found", "kept", "quarantined", "reasons", "split_sizes")},
         splits={split: _root(of_split) for split, of_split in splits.items()},
         files=len(files),
-        dvc=_raw_hash(ws),
+        dvc=raw_hash(ws),
         git=_git(ws),
         artifacts=_artifacts(ws),
         table_md5=_md5(ws.checked.read_bytes()),
@@ -94,13 +94,13 @@ def _artifacts(ws: Workspace) -> dict[str, str]:
 
 def is_of_this_data(ws: Workspace) -> bool:
     """Whether `reports/evaluation.json` is of a model made from the table of samples as it is now, as DVC knows it."""
-    lock = ws.root / "dvc.lock"
-    if not (lock.is_file() and ws.evaluation.is_file()):
+    if not ws.evaluation.is_file():
         return False
-    stage = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))["stages"].get("evaluate", {"deps": [], "outs": []})
-    known = {one["path"]: one["md5"] for one in (*stage["deps"], *stage["outs"])}
+    known = locked(ws, "evaluate")
     here = {path.relative_to(ws.root).as_posix(): path for path in (ws.checked, ws.evaluation)}
-    return all(path.is_file() and known.get(place) == _md5(path.read_bytes()) for place, path in here.items())
+    return all(
+        path.is_file() and known.get(place, {}).get("md5") == _md5(path.read_bytes()) for place, path in here.items()
+    )
 
 
 def _root(lines: Iterable[str]) -> str:
@@ -115,14 +115,6 @@ def _packed(lines: Iterable[str]) -> bytes:
 def _md5(data: bytes) -> str:
     """DVC's hash; it identifies files here and proves nothing."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-def _raw_hash(ws: Workspace) -> str:
-    """DVC's hash of `data/raw`, as git keeps it; empty where DVC does not track it."""
-    pointer = ws.raw.with_name("raw.dvc")
-    return (
-        str(YAML(typ="safe").load(pointer.read_text(encoding="utf-8"))["outs"][0]["md5"]) if pointer.is_file() else ""
-    )
 
 
 def _git(ws: Workspace) -> Git:

@@ -15,6 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from tasks.contracts.dvc_files import LOCK, POINTER
 from tasks.contracts.errors import BadEnvironment, BrokenArtifact, one_line
 from tasks.contracts.files import replacing, sha256_of
 from tasks.contracts.workspace import Workspace
@@ -23,9 +24,8 @@ from tasks.register.history import Version
 from tasks.register.store import Store, opened
 from tasks.register.tags import git_bytes, run_git
 
-BUNDLE, CHECKED, RAW, LOCK = "models/bundle", "data/checked.parquet", "data/raw", "dvc.lock"
+BUNDLE, CHECKED, RAW, PIPELINE = "models/bundle", "data/checked.parquet", "data/raw", "dvc.yaml"
 _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
-PIPELINE, POINTER = "dvc.yaml", f"{RAW}.dvc"
 
 
 def outputs(ws: Workspace, version: Version) -> dict[str, str]:

@@ -9,8 +9,9 @@ from dvc.utils.serialize import dump_yaml, modify_yaml
 from ruamel.yaml.representer import RepresenterError
 
 from flows.dvc_repo import open_repository
-from flows.stages import bring_up_to_date, run_step, track_raw, tracked
+from flows.stages import bring_up_to_date, run_step, track_raw
 from flows.workspaces import init
+from tasks.contracts.dvc_files import tracked
 from tasks.contracts.errors import BadEnvironment, BadUsage, BrokenArtifact, GraftError
 from tasks.contracts.files import write_table
 from tasks.contracts.params_file import load_params, override
@@ -101,7 +102,7 @@ def divided(tmp_path_factory) -> tuple[Workspace, dict[str, str]]:
     """A workspace after quality, and its splits, which are not those that it would give anew. Copy it."""
     folder = tmp_path_factory.mktemp("divided")
     ws = init(folder / "flowers", write_images(folder / "photos", 8))
-    override(ws.params, ["quality.prepared_px=32"])
+    override(ws.params, ["quality.prepared_px=32", "quality.limits.dark=0.0000001"])
     shares = load_params(ws.params).quality.splits
     track_raw(ws)
     for stage in ("ingest", "quality"):
@@ -112,6 +113,18 @@ def divided(tmp_path_factory) -> tuple[Workspace, dict[str, str]]:
     bring_up_to_date(ws, "quality", force=True)
     assert read_splits(ws.splits, shares) == given
     return ws, given
+
+
+def test_the_lock_file_is_as_dvc_itself_would_write_it(divided, tmp_path: Path) -> None:
+    ws = Workspace(Path(shutil.copytree(divided[0].root, tmp_path / "flowers")))
+    path = ws.root / "dvc.lock"
+    ours = path.read_text(encoding="utf-8")
+    with open_repository(ws) as repo:
+        stages = [repo.stage.load_one(path="dvc.yaml", name=name) for name in ("ingest", "quality")]
+        path.unlink()
+        for stage in stages:
+            stage.dump(update_pipeline=False)
+    assert path.read_text(encoding="utf-8") == ours
 
 
 def cold(divided: Workspace, folder: Path) -> tuple[Workspace, Path]:
