@@ -7,7 +7,6 @@ so either may follow the other.
 import importlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from flows.dvc_repo import open_repository, require_trackable
 from flows.holding import only_run as only_run
 from flows.logs import RUN_ID
+from flows.looks import look_once
 from flows.splits import bring_back_splits
 from tasks.contracts.dvc_files import LOCK, POINTER
 from tasks.contracts.errors import BadData, BadEnvironment, BadUsage, one_line
@@ -86,7 +86,7 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
     Raises BadData where an input changed while the stage ran.
     """
     with open_repository(ws) as repo:
-        stage = _load_to_look_once(repo, name)
+        stage = _load(repo, name)
         why = "--force" if force else why_stale(stage)
         if not why:
             return Outcome(name, "skipped", "nothing it depends on has changed")
@@ -98,7 +98,7 @@ def bring_up_to_date(ws: Workspace, name: str, *, force: bool = False) -> Outcom
     say(f"-- {name}: {why}")
     run_step(ws, name)
     with open_repository(ws) as repo:
-        stage = _load_to_look_once(repo, name)
+        stage = _load(repo, name)
         stage.save_deps()
         after = _input_hashes(stage)
         if changed := sorted(path for path in after if after[path] != before[path]):
@@ -209,28 +209,10 @@ def last_outcomes(ws: Workspace) -> dict[str, dict[str, str]]:
 
 
 def _load(repo: Any, name: str) -> Any:
-    return repo.stage.load_one(path="dvc.yaml", name=name)
-
-
-def _load_to_look_once(repo: Any, name: str) -> Any:
-    """A stage that looks at each of its dependencies once while it is open; DVC would go through them four times."""
-    stage = _load(repo, name)
+    stage = repo.stage.load_one(path="dvc.yaml", name=name)
     for dep in stage.deps:
-        dep._build = _answered_once(dep._build)
-        if hasattr(dep, "read_params"):
-            dep.read_params = _answered_once(dep.read_params)
+        look_once(dep)
     return stage
-
-
-def _answered_once(ask: Callable[..., Any]) -> Callable[..., Any]:
-    found: list[Any] = []
-
-    def answer(*args: Any, **kwargs: Any) -> Any:
-        if not found:
-            found.append(ask(*args, **kwargs))
-        return found[0]
-
-    return answer
 
 
 def _restore(repo: Any, stage: Any) -> bool:

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from dvc.utils.serialize import dump_yaml, modify_yaml
 from ruamel.yaml.representer import RepresenterError
 
 from flows.dvc_repo import open_repository
-from flows.stages import bring_up_to_date, run_step, track_raw
+from flows.stages import bring_up_to_date, run_step, stale_stages, track_raw
 from flows.workspaces import init
 from tasks.contracts.dvc_files import tracked
 from tasks.contracts.errors import BadEnvironment, BadUsage, BrokenArtifact, GraftError
@@ -62,16 +63,58 @@ def test_names_that_are_there_are_not_refused(tmp_path: Path) -> None:
     assert "no column" not in str(refused.value)
 
 
-def test_the_data_are_looked_at_once_before_a_stage_and_once_after(tmp_path: Path, monkeypatch) -> None:
-    ws, looks, build = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2)), [], dvc.output.build
-    monkeypatch.setattr(dvc.output, "build", lambda *args, **kwargs: looks.append(args[1]) or build(*args, **kwargs))
+@pytest.fixture
+def looks(monkeypatch) -> list[str]:
+    """The places that DVC goes through, as it does."""
+    found, build = [], dvc.output.build
+    monkeypatch.setattr(dvc.output, "build", lambda *args, **kwargs: found.append(args[1]) or build(*args, **kwargs))
+    return found
+
+
+def test_the_data_are_gone_through_once_for_all_stages(tmp_path: Path, looks) -> None:
+    ws = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2))
     assert bring_up_to_date(ws, "ingest").action == "ran"
-    assert looks.count(str(ws.raw)) == 2
-    write_images(ws.raw, 1, seed=9)
-    assert bring_up_to_date(ws, "ingest").action == "ran"
-    looks.clear()
     assert bring_up_to_date(ws, "ingest").action == "skipped"
+    stale_stages(ws)
     assert looks.count(str(ws.raw)) == 1
+
+
+def other_bytes(path: Path) -> None:
+    """Of the same size, with the times that the file had."""
+    before, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def ignored(path: Path) -> None:
+    (path.parents[3] / ".dvcignore").write_text(f"{path.name}\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Path.unlink,
+        lambda path: path.rename(path.with_name("another.png")),
+        lambda path: shutil.copy(path, path.with_name("another.png")),
+        lambda path: path.write_bytes(b"no image"),
+        ignored,
+    ],
+    ids=["removed", "renamed", "added", "altered", "ignored"],
+)
+def test_any_change_of_the_data_is_seen_by_the_next_stage(tmp_path: Path, change) -> None:
+    ws = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2))
+    bring_up_to_date(ws, "ingest")
+    change(next(ws.raw.glob("*/*.png")))
+    assert bring_up_to_date(ws, "ingest").why == "data/raw is modified"
+    assert bring_up_to_date(ws, "ingest").action == "skipped"
+
+
+def test_a_change_that_keeps_size_and_time_is_looked_at(tmp_path: Path, looks) -> None:
+    ws = init(tmp_path / "flowers", write_images(tmp_path / "photos", 2))
+    bring_up_to_date(ws, "ingest")
+    other_bytes(next(ws.raw.glob("*/*.png")))
+    bring_up_to_date(ws, "ingest")
+    assert looks.count(str(ws.raw)) == 2
 
 
 @pytest.mark.parametrize("place", ["dvc.lock", "data/raw.dvc"])

@@ -1,0 +1,77 @@
+"""What DVC finds in what a stage reads, asked again only where a file there has another name, place, size or time."""
+
+import os
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+_LAST: dict[str, tuple[str, Any]] = {}  # folder -> what its files were like, and what DVC found then
+_MOST = 16  # folders; a worker meets a new one with every run
+
+
+def look_once(dep: Any) -> None:
+    """Let a dependency of DVC's answer from memory; DVC goes through its files four times for a stage that runs."""
+    dep._build = _once(_only_where_changed(dep.fs_path, dep._build))
+    if hasattr(dep, "read_params"):
+        dep.read_params = _once(dep.read_params)
+
+
+def _once(ask: Callable[..., Any]) -> Callable[..., Any]:
+    found: list[Any] = []
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        if not found:
+            found.append(ask(*args, **kwargs))
+        return found[0]
+
+    return answer
+
+
+def _only_where_changed(path: str, ask: Callable[..., Any]) -> Callable[..., Any]:
+    """By the signs by which DVC itself takes a file for unchanged, and one more: when its inode last changed."""
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        try:
+            signs = _signs(path) if Path(path).is_dir() else ""
+        except OSError:  # DVC has its own words for what cannot be read
+            signs = ""
+        if not signs:
+            return ask(*args, **kwargs)
+        last, found = _LAST.pop(path, ("", None))
+        if signs != last:
+            _, meta, tree = ask(*args, **kwargs)
+            found = None, meta, SimpleNamespace(hash_info=tree.hash_info)  # not the list of a million files
+        _LAST[path] = signs, found
+        if len(_LAST) > _MOST:
+            del _LAST[next(iter(_LAST))]
+        return found
+
+    return answer
+
+
+def _signs(folder: str) -> str:
+    digest = sha256()
+    for path, known in chain(_ignoring(folder), _files(folder)):
+        digest.update(path.encode("utf-8", "surrogateescape"))
+        digest.update(repr((known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)).encode())
+    return digest.hexdigest()
+
+
+def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Links to folders are not followed, as DVC does not."""
+    for one in sorted(os.scandir(folder), key=lambda one: one.name):
+        if one.is_dir(follow_symlinks=False):
+            yield from _files(one.path)
+        else:
+            yield one.path, one.stat()
+
+
+def _ignoring(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """The lists above the folder of what DVC is to overlook; those within are files of it."""
+    for parent in Path(folder).parents:
+        path = parent / ".dvcignore"
+        if path.is_file():
+            yield str(path), path.stat()
