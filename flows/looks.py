@@ -34,17 +34,14 @@ def _only_where_changed(path: str, ask: Callable[..., Any]) -> Callable[..., Any
     """By the signs by which DVC itself takes a file for unchanged, and one more: when its inode last changed."""
 
     def answer(*args: Any, **kwargs: Any) -> Any:
-        try:
-            signs = _signs(path) if Path(path).is_dir() else ""
-        except OSError:  # DVC has its own words for what cannot be read
-            signs = ""
-        if not signs:
+        now = signs(Path(path))
+        if not now:
             return ask(*args, **kwargs)
         last, found = _LAST.pop(path, ("", None))
-        if signs != last:
+        if now != last:
             _, meta, tree = ask(*args, **kwargs)
             found = None, meta, SimpleNamespace(hash_info=tree.hash_info)  # not the list of a million files
-        _LAST[path] = signs, found
+        _LAST[path] = now, found
         if len(_LAST) > _MOST:
             del _LAST[next(iter(_LAST))]
         return found
@@ -52,15 +49,22 @@ def _only_where_changed(path: str, ask: Callable[..., Any]) -> Callable[..., Any
     return answer
 
 
-def _signs(folder: str) -> str:
+def signs(folder: Path) -> str:
+    """A hash of what tells that a file in the folder is another than it was, without its content.
+
+    Empty where it is no folder, or a file cannot be asked, or goes while it is.
+    """
     digest = sha256()
-    for path, known in chain(_ignoring(folder), _files(folder)):
-        digest.update(path.encode("utf-8", "surrogateescape"))
-        digest.update(repr((known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)).encode())
+    try:
+        for path, known in chain(_ignoring(folder), _files(folder)):
+            digest.update(path.encode("utf-8", "surrogateescape"))
+            digest.update(repr((known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)).encode())
+    except OSError:
+        return ""
     return digest.hexdigest()
 
 
-def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+def _files(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
     """Links to folders are not followed, as DVC does not."""
     for one in sorted(os.scandir(folder), key=lambda one: one.name):
         if one.is_dir(follow_symlinks=False):
@@ -69,9 +73,9 @@ def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
             yield one.path, one.stat()
 
 
-def _ignoring(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+def _ignoring(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     """The lists above the folder of what DVC is to overlook; those within are files of it."""
-    for parent in Path(folder).parents:
+    for parent in folder.parents:
         path = parent / ".dvcignore"
         if path.is_file():
             yield str(path), path.stat()
