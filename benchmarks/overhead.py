@@ -55,6 +55,7 @@ def main() -> int:
     parser.add_argument("--body", nargs=2, help=argparse.SUPPRESS)  # the way and the workspace, in a process of its own
     asked = parser.parse_args()
     quiet()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process would compile every module that it imports
     prepare_environment()
     if asked.body:
         sys.stdout.write(json.dumps(asdict(time_body(asked.body[0], Workspace(Path(asked.body[1]))))) + "\n")
