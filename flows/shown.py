@@ -40,7 +40,7 @@ def _show(ws: Workspace, outcome: Outcome) -> None:
     stage = outcome.stage
     try:
         show_assets(ws, outcome)
-    except GraftError as error:  # DVC's: its lock, its files
+    except GraftError as error:  # what DVC's files say
         say(f"the assets of {stage} are not shown on the server ({one_line(str(error))}); the run goes on")
     done = 100 * (STAGES.index(stage) + 1) / len(STAGES)
     create_progress_artifact(done, key="progress", description=f"{stage} {outcome.action}")

@@ -1,4 +1,4 @@
-"""What a server shows of a stage is no part of the work: a server that is gone, or DVC that fails, costs a line."""
+"""What a server shows of a stage is no part of the work: a server that is gone, or a file of DVC's that cannot be read, costs a line."""
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -23,6 +23,8 @@ def test_a_server_that_is_gone_is_said_and_stops_no_stage(tmp_path, capfd):
 
 
 def test_assets_that_dvc_cannot_tell_are_said_and_stop_no_stage(tmp_path, capfd):
-    shown = said(Workspace(tmp_path), "ingest", capfd)  # no repository of DVC's
-    assert "the assets of ingest are not shown on the server (DVC: " in shown
+    (tmp_path / "dvc.lock").write_text("<<<<<<< HEAD\n", encoding="utf-8")
+    shown = said(Workspace(tmp_path), "ingest", capfd)
+    assert "the assets of ingest are not shown on the server (" in shown
+    assert "dvc.lock is not as DVC writes it" in shown
     assert "ingest is not shown on the server (" in shown  # the rest was tried nonetheless
