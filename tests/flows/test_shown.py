@@ -1,4 +1,4 @@
-"""What a server shows of a stage is no part of the work: a server that is gone, or a file of DVC's that cannot be read, costs a line."""
+"""What a server shows of a stage is no part of the work: where it is gone, or DVC's files are broken, that is said."""
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
