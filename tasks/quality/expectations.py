@@ -71,7 +71,8 @@ def _engine() -> Any:
     prepare_environment()
     import great_expectations as gx
 
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # Prefect's root handler would show its chatter
+    for name in ("great_expectations", "great_expectations.data_context.types.base"):  # which sets a level of its own
+        logging.getLogger(name).setLevel(logging.WARNING)  # Prefect's root handler would show its chatter
     return gx
 
 

@@ -332,3 +332,8 @@ def test_a_contract_that_names_no_classes_is_told_of(tmp_path):
     assert (finding.check, finding.severity) == ("contract_without_classes", "info")
     named = theirs(table(), suite(tmp_path, entry("column_values_to_be_in_set", column="label", value_set=["a", "b"])))
     assert about_contract(named, 12) == []
+
+
+def test_the_engine_is_quiet_also_where_a_root_handler_shows_what_is_said(caplog) -> None:
+    hold_contract(table(), own_rules(table(), 0.5))
+    assert not [one for one in caplog.records if one.name.startswith("great_expectations")]
