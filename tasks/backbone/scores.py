@@ -39,18 +39,37 @@ def assign_folds(targets: Ints, groups: Sequence[str], folds: int, seed: int) ->
     Greedy, the largest group first, each to the fold that has the fewest of its classes. There are as many folds as
     groups at most, so fewer than asked for in tiny data.
     """
-    names, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    members = np.zeros((len(names), int(targets.max(initial=-1)) + 1), np.int64)
-    np.add.at(members, (group_of, targets), 1)
+    names, first, group_of = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
     used = min(folds, len(names))
-    filled = np.zeros((used, members.shape[1]), np.int64)
+    filled = np.zeros((used, int(targets.max(initial=-1)) + 1), np.int64)
     fold_of = np.zeros(len(names), np.int64)
     shuffled = np.random.default_rng(seed).permutation(len(names))
-    for group in shuffled[np.argsort(-members[shuffled].sum(axis=1), kind="stable")]:
-        fold = np.lexsort((filled.sum(axis=1), filled @ members[group]))[0]
-        filled[fold] += members[group]
+    sizes = np.bincount(group_of, minlength=len(names))
+    ordered = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
+    several = int(np.count_nonzero(sizes > 1))
+    members, ends = np.argsort(group_of, kind="stable"), np.cumsum(sizes)
+    for group in ordered[:several]:
+        of_group = targets[members[ends[group] - sizes[group] : ends[group]]]
+        own = np.bincount(of_group, minlength=filled.shape[1])
+        fold = np.lexsort((filled.sum(axis=1), filled @ own))[0]
+        filled[fold] += own
         fold_of[group] = fold
+    alone = ordered[several:]  # most groups, in most data
+    fold_of[alone] = _spread(targets[first[alone]].tolist(), filled)
     return fold_of[group_of]
+
+
+def _spread(targets: list[int], filled: Ints) -> list[int]:
+    """The fold of each single image: the one that has the fewest of its class, then the fewest in all."""
+    of_class, of_all = filled.T.tolist(), filled.sum(axis=1).tolist()
+    folds, found = range(len(of_all)), []
+    for target in targets:
+        counts = of_class[target]
+        fold = min(folds, key=lambda one: (counts[one], of_all[one]))
+        counts[fold] += 1
+        of_all[fold] += 1
+        found.append(fold)
+    return found
 
 
 def probe_scores(features: Floats, targets: Ints, fold_of: Ints) -> Probe:

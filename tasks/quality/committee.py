@@ -13,6 +13,8 @@ from tasks.backbone.scores import assign_folds
 
 REPEATS = 8  # each judges every image once, from the other half: different enough to show chance as chance
 _RIDGE = 1e-3  # of the features' own unit variance; matters only where a class is constant
+_ROWS_AT_ONCE = 512
+_ROUNDING = 1e-12  # of a column's power: what is left of a constant one where its square is taken off
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -51,14 +53,24 @@ class Committee:
 
 
 def elect(features: Floats, labels: Ints, components: Names, seed: int) -> Committee:
-    """Members for `features` (n, d) and `labels` (n,), 0 to k - 1; a component (n,) is never split over halves."""
+    """Members for `features` (n, d) and `labels` (n,), 0 to k - 1; a component (n,) is never split over halves.
+
+    The products of the columns, which cost the most, are those of all rows less those of the other half.
+    """
     classes = int(labels.max()) + 1
+    middle = features.mean(axis=0, dtype=np.float64)
+    centred = features - middle
+    everyone = moments(centred, labels, np.arange(len(labels)), classes)
+    groups = np.unique(components, return_inverse=True)[1].tolist()
     halves, members = [], []
     for repeat in range(REPEATS):
-        half = assign_folds(labels, components.tolist(), 2, seed=seed * REPEATS + repeat)
-        first, second = (discriminant(features[half != side], labels[half != side], classes) for side in (0, 1))
+        half = assign_folds(labels, groups, 2, seed=seed * REPEATS + repeat)
+        first, second = (np.flatnonzero(half == side) for side in (0, 1))
+        known = moments(centred, labels, first, classes)
+        of_first = _learned(centred, labels, first, known, middle)
+        of_second = _learned(centred, labels, second, everyone - known, middle)
         halves.append(half)
-        members.append((first, second))
+        members.append((of_second, of_first))  # a half is judged by the member that saw the other
     return Committee(np.stack(halves), tuple(members))
 
 
@@ -68,29 +80,68 @@ def discriminant(features: Floats, labels: Ints, classes: int) -> Discriminant:
     One covariance for all classes, shrunk as in Ledoit and Wolf, 2004, so that it serves with fewer images than
     features.
     """
-    middle, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    spread[spread == 0] = 1
-    inputs = (features - middle) / spread
-    counts, means = np.bincount(labels, minlength=classes), class_means(inputs, labels, classes)
-    covariance = shrunk_covariance(inputs - means[labels])
-    covariance *= len(features) / max(1, len(features) - int(np.count_nonzero(counts)))
+    middle = features.mean(axis=0, dtype=np.float64)
+    centred = features - middle
+    every = np.arange(len(labels))
+    return _learned(centred, labels, every, moments(centred, labels, every, classes), middle)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of rows: how many are of each class (k,), their sums (k, d), and the products of the columns (d, d)."""
+
+    counts: Ints
+    sums: Floats
+    products: Floats
+
+    def __sub__(self, other: "Moments") -> "Moments":
+        return Moments(self.counts - other.counts, self.sums - other.sums, self.products - other.products)
+
+
+def moments(features: Floats, labels: Ints, rows: Ints, classes: int) -> Moments:
+    """The moments of some `rows` of `features` (n, d) and `labels` (n,)."""
+    members = csr_array((np.ones(len(rows)), (labels[rows], rows)), shape=(classes, len(features)))
+    products = np.zeros((features.shape[1],) * 2)
+    for some in _pieces(rows):
+        block = features[some]
+        products += block.T @ block
+    return Moments(np.bincount(labels[rows], minlength=classes), members @ features, products)
+
+
+def _pieces(rows: Ints) -> list[Ints]:
+    """Of so many rows that what is made of them stays in the processor's cache."""
+    return np.array_split(rows, range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE))
+
+
+def _learned(features: Floats, labels: Ints, rows: Ints, known: Moments, origin: Floats) -> Discriminant:
+    """From some `rows` of `features` (n, d), from which `origin` (d,) was taken; their moments are `known`."""
+    n, counts = len(rows), known.counts
+    middle, power = known.sums.sum(axis=0) / n, np.diagonal(known.products) / n
+    variance = power - middle**2
+    spread = np.where(variance > _ROUNDING * power, np.sqrt(np.maximum(variance, 0)), 1.0)
+    means = known.sums / np.maximum(counts, 1)[:, None]
+    within = (known.products - means.T @ known.sums) / np.outer(spread, spread)
+    lengths = [(((features[some] - means[labels[some]]) / spread) ** 2).sum(axis=1) for some in _pieces(rows)]
+    covariance = shrunk_covariance(within, np.concatenate(lengths))
+    covariance *= n / max(1, n - int(np.count_nonzero(counts)))
     covariance[np.diag_indices_from(covariance)] += _RIDGE
-    weights = np.linalg.solve(covariance, means.T)
-    offsets = np.log(np.maximum(counts, 1) / len(features)) - (means.T * weights).sum(axis=0) / 2
-    return Discriminant(middle, weights / spread[:, None], np.where(counts > 0, offsets, -np.inf))
+    standard = np.where(counts[:, None] > 0, (means - middle) / spread, 0.0)
+    weights = np.linalg.solve(covariance, standard.T)
+    offsets = np.log(np.maximum(counts, 1) / n) - (standard.T * weights).sum(axis=0) / 2
+    return Discriminant(origin + middle, weights / spread[:, None], np.where(counts > 0, offsets, -np.inf))
 
 
-def shrunk_covariance(centred: Floats) -> Floats:
-    """The covariance (d, d) of `centred` rows (n, d), drawn to a multiple of the identity as Ledoit and Wolf, 2004.
+def shrunk_covariance(products: Floats, lengths: Floats) -> Floats:
+    """The covariance (d, d) of centred rows (n, d), drawn to a multiple of the identity as Ledoit and Wolf, 2004.
 
-    scikit-learn's `ledoit_wolf` gives the same; it multiplies the squared rows too, of which only the sum is needed:
-    the fourth powers of the rows' lengths. That took five times as long, and was most of the check of labels.
+    By the `products` of their columns (d, d) and their squared `lengths` (n,). scikit-learn's `ledoit_wolf` gives the
+    same; it multiplies the squared rows too, of which only the sum is needed: the fourth powers of the lengths.
     """
-    n, d = centred.shape
-    covariance = centred.T @ centred / n
+    n, d = len(lengths), len(products)
+    covariance = products / n
     mean = float(np.trace(covariance)) / d
     size = float((covariance**2).sum())
-    noise = (float(((centred**2).sum(axis=1) ** 2).mean()) - size) / n  # of the entries, summed
+    noise = (float((lengths**2).mean()) - size) / n  # of the entries, summed
     apart = size - d * mean**2  # from the multiple of the identity
     share = min(max(noise, 0.0) / apart, 1.0) if apart > 0 else 0.0
     covariance *= 1 - share
