@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import cv2
@@ -18,15 +19,16 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tasks.quality.overlaid import Key, Overlaid
+from tasks.quality.overlaid import Key, Overlaid, Verdict
 from tasks.quality.overlay import DETAILED, compare, detailed
-from tasks.quality.views import BITS, SIDE_PX, Codes, Floats, hashes, views
+from tasks.quality.views import BITS, SIDE_PX, Codes, Floats, View, hashes, views
 
 Rows = NDArray[np.int64]
 Pair = tuple[int, int, str, float]
 
 _BLOCK = 1024  # thumbnails in memory at once
 _LOOKED_AT_ONCE = 64
+_COMPARED_AT_ONCE = 32
 _DETAIL_BYTES = 4  # a float32
 _FLAT_LEVELS = 4.0  # standard deviation below which a picture has nothing to compare
 _RADIUS_BITS = 66  # the farthest of the planted copies lay at 67, most below 40
@@ -36,8 +38,9 @@ _NEIGHBOURS = _LOOKED_AT + 6  # in each view: itself, and room where several lie
 _COPIES, _SMALL_PART = (12, 50), 0.025  # so many of one picture at least and at most, and so large a share of all
 _CROWD, _DENSE, _ALMOST_EQUAL = 6, 0.5, 0.99  # pictures, share of pairs, similarity
 _CANDIDATE = ["a", "b", "view", "bits"]
-_EXHAUSTIVE = 20_000  # pictures up to which every hash is compared with every other
-_CELLS_PER_ROOT, _CELLS_SEARCHED = 4, 16
+_EXHAUSTIVE = 16_384  # pictures up to which every hash is compared with every other; beyond, cells cost a third
+_CELLS_PER_ROOT, _CELLS_SEARCHED = 2, 32
+_SPREAD, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)  # of a multiplicative hash (Knuth, 1973, section 6.4)
 _QUERIES = 20_000  # pictures that are searched for at once
 
 
@@ -107,19 +110,31 @@ def _table(pairs: list[Pair]) -> pd.DataFrame:
 def index_of(codes: Codes) -> "faiss.IndexBinary":
     """What finds the nearest of `codes` (n, BITS / 8).
 
-    Exact up to _EXHAUSTIVE. Beyond, 4 * sqrt(n) cells lie about some of the codes, and the nearest cells are looked
-    into. Cells about the means of clusters find no more, and take minutes to learn.
+    Exact up to _EXHAUSTIVE. Beyond, about 2 * sqrt(n) cells lie about some of the codes, and the nearest cells are
+    looked into. Cells about the means of clusters find no more, and take minutes to learn. How many there are changes
+    in steps, and the codes are drawn by a hash, so that few cells change, and few neighbours, as pictures are added.
     """
     flat = faiss.IndexBinaryFlat(BITS)
     if len(codes) <= _EXHAUSTIVE:
         flat.add(codes)
         return flat
-    distinct = np.random.default_rng(0).permutation(np.unique(codes, axis=0))
-    flat.add(distinct[: int(_CELLS_PER_ROOT * len(codes) ** 0.5)])
+    distinct = np.unique(codes, axis=0)
+    step = 2 ** int(np.log2(len(codes)))
+    flat.add(distinct[np.argsort(_drawn(distinct), kind="stable")[: int(_CELLS_PER_ROOT * step**0.5)]])
+    flat.use_heap = False  # for few codes it is faster to count
     cells = faiss.IndexBinaryIVF(flat, BITS, flat.ntotal)  # which keeps `flat` alive
     cells.is_trained, cells.nprobe = True, _CELLS_SEARCHED
     cells.add(codes)
     return cells
+
+
+def _drawn(codes: Codes) -> NDArray[np.uint64]:
+    """A number (n,) for each of `codes` (n, BITS / 8) that says nothing of what the picture looks like."""
+    number = np.zeros(len(codes), np.uint64)
+    for word in np.ascontiguousarray(codes).view(np.uint64).T:
+        number = (number ^ word) * _SPREAD
+        number ^= number >> _FOLD
+    return number
 
 
 @dataclass(frozen=True)
@@ -221,6 +236,10 @@ def _components(count: int, pairs: list[Pair]) -> Rows:
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
+def _compared(first: Floats, second: Floats, seen: list[View], least: Floats) -> list[Verdict]:
+    return [compare(*one) for one in zip(first, second, seen, least.tolist(), strict=True)]
+
+
 def _believed(thumbnails: Thumbnails, looks: _Looks, found: pd.DataFrame, overlaid: Overlaid) -> Iterator[Pair]:
     """Those of the pairs `found` that are copies."""
     detail = np.minimum(looks.detail[found["a"]], looks.detail[found["b"]])
@@ -235,8 +254,12 @@ def _believed(thumbnails: Thumbnails, looks: _Looks, found: pd.DataFrame, overla
             if new := overlaid.unknown(keys):
                 first, second = (_grey(thumbnails[end[new]]) for end in ends)
                 seen = [every[keys[i][2]] for i in new]
-                verdicts = pool.map(compare, first, second, seen, detail[start : start + _BLOCK][new])
-                overlaid.tell((keys[i] for i in new), verdicts)
+                least = detail[start : start + _BLOCK][new]
+                pieces = [slice(at, at + _COMPARED_AT_ONCE) for at in range(0, len(new), _COMPARED_AT_ONCE)]
+                verdicts = pool.map(
+                    _compared, *([of[piece] for piece in pieces] for of in (first, second, seen, least))
+                )
+                overlaid.tell((keys[i] for i in new), chain.from_iterable(verdicts))
             for low, high, key in zip(looks.rows[block["low"]], looks.rows[block["high"]], keys, strict=True):
                 if verdict := overlaid[key]:
                     yield int(low), int(high), *verdict

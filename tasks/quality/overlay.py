@@ -1,7 +1,7 @@
 """Whether two pictures are copies: their thumbnails laid over each other, shifted into place and compared."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import cast
 
 import cv2
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from tasks.quality.views import MIRRORED, SIDE_PX, Floats, View, turned
 
-Mask = NDArray[np.bool_]
+Positions = NDArray[np.int64]
 
 _SIZE = (SIDE_PX, SIDE_PX)
+_EVERYWHERE = np.ones(_SIZE, np.uint8)
+_EDGES = np.array([-0.5, SIDE_PX - 0.5])
+_CORNERS = np.array([[-0.5, -0.5, 1], [SIDE_PX - 0.5, SIDE_PX - 0.5, 1]], np.float32).T
 _MOST_OFF = 0.13  # of a side: how far the edges of two copies may lie apart
 _SAME_PLACE = 0.02
 _MOST_SHEAR = 0.012  # of what is not in place: the search bends what is no copy until it fits
@@ -22,16 +25,6 @@ _SURELY = 0.95  # no shift is needed to see that these are copies
 _STEP_LEVELS = 0.08  # of a picture's span: a step that counts as detail
 _SMOOTH = 0.5  # deviation of the steps by that of the tones; photographs have 1 and more, enlarged small pictures 0.3
 _ECC_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
-
-
-@dataclass(frozen=True)
-class Match:
-    """Two pictures laid over each other; correlations are of the common part, at most 1."""
-
-    tones: float  # correlation of the pixels
-    detail: float  # correlation of their steps (blurred Laplacians), which pictures that only look alike do not share
-    off: float  # the farthest that two edges lie apart, as a share of a side
-    shear: float
 
 
 @dataclass(frozen=True)
@@ -63,63 +56,90 @@ def compare(first: Floats, second: Floats, view: View, detail: float) -> tuple[s
     `detailed` of the two.
     """
     enough = next(enough for enough in _ENOUGH if detail >= enough.detailed)
-    match = _overlay(turned(first, view.turn), second, view, enough)
-    if match is None or match.detail <= enough.detail:
+    laid = _Laid(turned(first, view.turn), second, *_window(view))
+    if laid.tones < enough.at_first:  # shifting could not mend it
         return None
-    in_place = view.turn == 0 and match.off < _SAME_PLACE
-    if not in_place and (match.off > _MOST_OFF or match.shear > _MOST_SHEAR):
-        return None
-    if match.tones <= (enough.tones if in_place else enough.moved):
-        return None
-    turn = "mirrored" if view.turn in MIRRORED else "rotated"
-    return turn if view.turn else "near" if in_place else "cropped", round(min(1.0, match.tones), 4)
+    surely = laid.tones > _SURELY and laid.detail > _SURELY
+    shifted = laid if enough.moved == 1 or surely else _shifted(laid)
+    return _verdict(shifted, view, enough) if shifted else None
 
 
-def _overlay(first: Floats, second: Floats, view: View, enough: Enough) -> Match | None:
-    """Lay the window of the turned `first` over `second` and shift it until it fits best.
+@dataclass(frozen=True)
+class _Laid:
+    """`first` laid over `second` at a place, the map (2, 3) from a pixel of `second` to one of `first`.
 
-    By the enhanced correlation coefficient (Evangelidis and Psarakis, 2008). None where it fits nowhere, or where the
-    view alone already fits so badly that shifting could not mend it.
+    `common` (m,) are the positions of the pixels that both have. What is dear is computed when it is asked for: most
+    pairs are no copies, which less can tell. Correlations are of the common part, at most 1.
     """
-    place, common = _window(view)
-    match = _matched(first, second, place, common, enough.at_first)
-    if match is None:
-        return None
-    if enough.moved == 1 or (match.tones > _SURELY and match.detail > _SURELY):
-        return match
+
+    first: Floats
+    second: Floats
+    place: Floats
+    common: Positions
+
+    @cached_property
+    def tones(self) -> float:
+        """The correlation of the pixels."""
+        return _correlation(self._moved.take(self.common), self.second.take(self.common))
+
+    @cached_property
+    def detail(self) -> float:
+        """That of their steps (blurred Laplacians), which pictures that only look alike do not share."""
+        return _correlation(_fine(self._moved).take(self.common), _fine(self.second).take(self.common))
+
+    @cached_property
+    def off(self) -> float:
+        """The farthest that two edges lie apart, as a share of a side."""
+        return float(np.abs(self.place @ _CORNERS - _EDGES).max() / SIDE_PX)
+
+    @property
+    def shear(self) -> float:
+        """The larger one of the two."""
+        return float(max(abs(self.place[0, 1]), abs(self.place[1, 0])))
+
+    @cached_property
+    def _moved(self) -> Floats:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cast(Floats, cv2.warpAffine(self.first, self.place, _SIZE, flags=flags))
+
+
+def _shifted(laid: _Laid) -> _Laid | None:
+    """Where the two fit best; None where they fit nowhere, or too little of them would be common.
+
+    By the enhanced correlation coefficient (Evangelidis and Psarakis, 2008).
+    """
     try:
-        _, place = cv2.findTransformECC(second, first, place.copy(), cv2.MOTION_AFFINE, _ECC_STEPS, None, 3)
+        start = laid.place.copy()
+        _, place = cv2.findTransformECC(laid.second, laid.first, start, cv2.MOTION_AFFINE, _ECC_STEPS, None, 3)
     except cv2.error:  # it says so when the search leaves the picture
         return None
-    return _matched(first, second, place, _common(place))
+    found = _Laid(laid.first, laid.second, place, _common(place))
+    return found if len(found.common) >= _LEAST_COMMON * SIDE_PX**2 else None
 
 
-def _matched(first: Floats, second: Floats, place: Floats, common: Mask, least: float = -1.0) -> Match | None:
-    """Compare where both are; None where that is too little, or the tones agree less than `least`."""
-    if common.mean() < _LEAST_COMMON:
+def _verdict(laid: _Laid, view: View, enough: Enough) -> tuple[str, float] | None:
+    """As `compare`; what costs the most is asked last."""
+    in_place = view.turn == 0 and laid.off < _SAME_PLACE
+    if not in_place and (laid.off > _MOST_OFF or laid.shear > _MOST_SHEAR):
         return None
-    moved = cv2.warpAffine(first, place, _SIZE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    tones = _correlation(moved[common], second[common])
-    if tones < least:  # the detail costs as much again
+    if laid.tones <= (enough.tones if in_place else enough.moved) or laid.detail <= enough.detail:
         return None
-    detail = _correlation(_fine(moved)[common], _fine(second)[common])
-    shear = float(np.abs(place[[0, 1], [1, 0]]).max())
-    return Match(tones, detail, _off(place), shear)
+    turn = "mirrored" if view.turn in MIRRORED else "rotated"
+    return turn if view.turn else "near" if in_place else "cropped", round(min(1.0, laid.tones), 4)
 
 
 @cache
-def _window(view: View) -> tuple[Floats, Mask]:
+def _window(view: View) -> tuple[Floats, Positions]:
     """The place of a view before it is shifted, and what is common there."""
     place = _placed(view)
     return place, _common(place)
 
 
-def _common(place: Floats) -> Mask:
+def _common(place: Floats) -> Positions:
     """The pixels that both have, but for a rim."""
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    whole = cv2.warpAffine(np.ones(_SIZE, np.uint8), place, _SIZE, flags=flags)
-    inner = cv2.erode(whole, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.asarray(inner, bool)
+    whole = cv2.warpAffine(_EVERYWHERE, place, _SIZE, flags=flags)
+    return np.flatnonzero(cv2.erode(whole, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0))
 
 
 def _placed(view: View) -> Floats:
@@ -130,13 +150,8 @@ def _placed(view: View) -> Floats:
     return np.array([to_x, [0, down, top * SIDE_PX - 0.5 + 0.5 * down]], np.float32)
 
 
-def _off(place: Floats) -> float:
-    corners = place @ np.array([[-0.5, -0.5, 1], [SIDE_PX - 0.5, SIDE_PX - 0.5, 1]], np.float32).T
-    return float(np.abs(corners - np.array([-0.5, SIDE_PX - 0.5])).max() / SIDE_PX)
-
-
 def _correlation(one: Floats, other: Floats) -> float:
-    one, other = one - one.mean(), other - other.mean()
+    one, other = one - one.sum() / len(one), other - other.sum() / len(other)
     return float((one * other).sum() / max(1e-9, np.sqrt((one * one).sum() * (other * other).sum())))
 
 
