@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tasks.quality.overlaid import Key, Overlaid, Verdict
 from tasks.quality.overlay import DETAILED, compare, detailed
@@ -121,7 +122,7 @@ def index_of(codes: Codes) -> "faiss.IndexBinary":
     distinct = np.unique(codes, axis=0)
     step = 2 ** int(np.log2(len(codes)))
     flat.add(distinct[np.argsort(_drawn(distinct), kind="stable")[: int(_CELLS_PER_ROOT * step**0.5)]])
-    flat.use_heap = False  # for few codes it is faster to count
+    flat.use_heap = False  # type: ignore[attr-defined]  # counting is faster where codes are few
     cells = faiss.IndexBinaryIVF(flat, BITS, flat.ntotal)  # which keeps `flat` alive
     cells.is_trained, cells.nprobe = True, _CELLS_SEARCHED
     cells.add(codes)
@@ -163,7 +164,8 @@ def _looked_at(thumbnails: Thumbnails, at: Rows) -> NDArray[np.uint8]:
     for start in range(0, len(at), _LOOKED_AT_ONCE):
         some = at[start : start + _LOOKED_AT_ONCE]
         grey = _grey(thumbnails[np.resize(some, _LOOKED_AT_ONCE)])
-        codes = hashes(grey).transpose(1, 0, 2).reshape(len(grey), -1)
+        with threadpool_limits(1, "blas"):  # so small products cost several threads four times as much
+            codes = hashes(grey).transpose(1, 0, 2).reshape(len(grey), -1)
         is_flat = grey.std(axis=(1, 2)) <= _FLAT_LEVELS
         detail = [
             -1.0 if flat else detailed(picture) for picture, flat in zip(grey[: len(some)], is_flat, strict=False)

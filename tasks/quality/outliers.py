@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 _PLAIN = ("luminance_low", "luminance_median", "luminance_high", "entropy_bits")
 _BY_RATIO = {"detail": 0.01, "sharpness": 0.02, "sharpness_least": 0.02, "texture": 0.002, "colour": 0.02}  # floors
@@ -25,7 +26,8 @@ def outlyingness(table: pd.DataFrame, sound: pd.Series) -> pd.Series:
     found = pd.Series(np.nan, index=table.index)
     for places in rows.groupby("label").indices.values():
         if len(places) >= _FEW:
-            distances = _to_neighbours(vectors[places])
+            with threadpool_limits(1, "blas"):  # so narrow products cost several threads more
+                distances = _to_neighbours(vectors[places])
             found[rows.index[places]] = distances / max(float(np.quantile(distances, _USUAL)), 1e-6)
     return found
 

@@ -25,6 +25,7 @@ from tasks.quality.measures import Measures
 from tasks.quality.reading import Caps, Found, Job, Reader, Row
 from tasks.quality.workers import Submit, cores, workers
 
+CODE = 6  # raised when what is found of a file changes: what is known of files from before is then read anew
 MEASURES = tuple(field.name for field in fields(Measures))
 _TYPES = {
     "sha256": "str",

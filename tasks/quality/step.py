@@ -1,6 +1,8 @@
 """The quality stage: every file read once, measured, judged, compared and given its split. Nothing is deleted."""
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -25,10 +27,12 @@ from tasks.quality.memory import read_splits, write_splits
 from tasks.quality.near import find_near
 from tasks.quality.overlaid import Overlaid
 from tasks.quality.reading import Caps
-from tasks.quality.scan import prepared_side, scan
-from tasks.quality.verdicts import judge
+from tasks.quality.scan import CODE, prepared_side, scan
+from tasks.quality.verdicts import judge, pictured
 
-VERSION = 6
+VERSION = 7
+
+Judge = Callable[[pd.DataFrame], pd.DataFrame]  # what a table's reasons make of each row, by the verdicts' rules
 
 
 def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:
@@ -43,13 +47,14 @@ def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:
     remembered = read_splits(ws.splits, params.splits)
     store, scanned = _scanned(ws, manifest, params)
     decided = apply_decisions(scanned, decisions)
-    compared, pairs, links = _compared(decided.table, store, ws.cache, params)
-    in_splits = _in_splits(compared, links, remembered, params)
+    judged = partial(judge, params=params, found=pictured(decided.table, params.limits))
+    compared, pairs, links = _compared(decided.table, store, ws.cache, judged)
+    in_splits = _in_splits(compared, links, remembered, params, judged)
     from tasks.quality.label_check import check_labels, write_labels  # brings torch, which the scan does not need
 
     with doing("looking for wrong labels"):
         labels = check_labels(ws, _kept(in_splits), store, seed)
-    checked = judge(_with_reasons(in_splits, labels.reasons), params)
+    checked = judged(_with_reasons(in_splits, labels.reasons))
     with doing("checking the data contract"):
         held = hold_contract(checked, (*own_rules(checked, params.min_kept), *promised))
     report = _report(checked, Checks(pairs, held.rules, decided.unmatched, labels.findings), labels.statistics)
@@ -69,41 +74,41 @@ def _scanned(ws: Workspace, manifest: pd.DataFrame, params: QualityParams) -> tu
         side_px = prepared_side(ws.raw, places(manifest), params.prepared_px)
     caps = Caps(side_px, params.limits.max_megapixels, params.limits.max_megabytes)
     store = Store(ws.prepared, side_px)
-    found = scan(ws.raw, manifest, caps, store, ws.cache / f"scan-{VERSION}.parquet")
+    found = scan(ws.raw, manifest, caps, store, ws.cache / f"scan-{CODE}.parquet")
     say(f"quality: {found.read:,} files read, {len(manifest) - found.read:,} known from before or not readable")
     return store, found.table
 
 
 def _compared(
-    decided: pd.DataFrame, store: Store, cache: Path, params: QualityParams
+    decided: pd.DataFrame, store: Store, cache: Path, judged: Judge
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The judged table, the pairs of duplicates, and the links between near-duplicates that stay."""
     exact = exact_duplicates(decided)
-    judged = judge(_with_reasons(decided, exact.reasons), params)
-    kept = _kept(judged)
+    distinct = judged(_with_reasons(decided, exact.reasons))
+    kept = _kept(distinct)
     overlaid = Overlaid(kept["sha256"].tolist(), cache, store.folder.name)
     with doing(f"comparing {len(kept):,} images"):
         near = near_duplicates(kept, find_near(store.thumbnails(kept["sha256"]), overlaid))
     overlaid.keep()
     pairs = pd.concat([exact.pairs, near.pairs], ignore_index=True)
     return (
-        judge(_with_reasons(judged, near.reasons), params),
+        judged(_with_reasons(distinct, near.reasons)),
         pairs.sort_values(["a", "b"], ignore_index=True),
         near.links,
     )
 
 
 def _in_splits(
-    judged: pd.DataFrame, links: pd.DataFrame, remembered: dict[str, str], params: QualityParams
+    compared: pd.DataFrame, links: pd.DataFrame, remembered: dict[str, str], params: QualityParams, judged: Judge
 ) -> pd.DataFrame:
     """The final `split` and the `component` of every kept row, null for the others.
 
     A component is named by the smallest content hash in it.
     """
-    kept = _kept(judged)
+    kept = _kept(compared)
     found = splits.assign(kept, links, remembered, params.splits)
     names = kept["sha256"].groupby(found.component).transform("min")
-    checked = judge(_with_reasons(judged, found.reasons), params)
+    checked = judged(_with_reasons(compared, found.reasons))
     return checked.assign(
         split=found.split.reindex(checked.index).astype("str"),
         component=names.drop(index=list(found.reasons)).reindex(checked.index).astype("str"),

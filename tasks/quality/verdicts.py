@@ -1,6 +1,7 @@
 """From measures to reasons and verdicts. Needs the table only: new limits need no image read again."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
@@ -58,20 +59,33 @@ MILD: Rules = _DOUBTFUL | {
 PICTURE = frozenset(RULES) | frozenset(MILD)
 
 
-def judge(table: pd.DataFrame, params: QualityParams) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Pictured:
+    """What the pictures of a table give, a set of reasons for each row: `strict` by RULES, `mild` by MILD."""
+
+    strict: list[set[str]]
+    mild: list[set[str]]
+
+
+def pictured(table: pd.DataFrame, limits: Limits) -> Pictured:
+    """By the measures and labels of `table`; other reasons and verdicts change nothing."""
+    return Pictured(_found(RULES, table, limits), _found(MILD, table, limits))
+
+
+def judge(table: pd.DataFrame, params: QualityParams, found: Pictured | None = None) -> pd.DataFrame:
     """`table` with the picture's reasons added to `reasons`, and the column `verdict`.
 
     `quarantine` where a reason of ALWAYS_OUT or of `params.quarantine` applies, `warn` for any other, else `keep`.
     What only MILD gives never quarantines. Picture reasons that stood there before are judged anew. Where a
-    person decided `keep`, only ALWAYS_OUT counts.
+    person decided `keep`, only ALWAYS_OUT counts. `found` is what `pictured` gives of these rows, where it is known.
     """
-    strict, mild = (_found(rules, table, params.limits) for rules in (RULES, MILD))
+    found = found or pictured(table, params.limits)
     decided = table["decision"] if "decision" in table else pd.Series(None, index=table.index, dtype="str")
     reasons, verdicts = [], []
-    for before, found, beside, ruling in zip(table["reasons"], strict, mild, decided, strict=True):
-        firm = found | (set(before) - PICTURE)
-        reasons.append(sorted(firm | beside, key=_ORDER.index))
-        verdicts.append(_verdict(firm, beside, ruling if isinstance(ruling, str) else "", params))
+    for before, strict, mild, ruling in zip(table["reasons"], found.strict, found.mild, decided, strict=True):
+        firm = strict | (set(before) - PICTURE)
+        reasons.append(sorted(firm | mild, key=_ORDER.index))
+        verdicts.append(_verdict(firm, mild, ruling if isinstance(ruling, str) else "", params))
     return table.assign(
         reasons=pd.Series(reasons, index=table.index, dtype="object"),
         verdict=pd.Series(verdicts, index=table.index, dtype="str"),

@@ -6,6 +6,7 @@ two pictures' frequencies, by 180 degrees. All views come from the thumbnail by 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,7 @@ def _coefficients(grey: Floats, view: View) -> Floats:
     return np.asarray(rows @ grey @ columns.T, np.float32)
 
 
+@cache
 def _cosines(window: tuple[float, float]) -> Floats:
     """(frequencies, 64): the cosine transform of the window, with the pixels between taken linearly."""
     start, end = window
@@ -90,5 +92,10 @@ def _signs(coefficients: Floats) -> Codes:
     down, across = np.indices((_FREQUENCIES, _FREQUENCIES))
     low = (down + across > 0) & (down + across <= _FREQUENCIES)
     weighted = (coefficients * np.hypot(down, across))[:, low].astype(np.float32)
-    drawn = np.random.default_rng(_PROJECTIONS_SEED).standard_normal((BITS, int(low.sum())))
-    return np.packbits(weighted @ drawn.T.astype(np.float32) > 0, axis=1)
+    return np.packbits(weighted @ _projections(int(low.sum())) > 0, axis=1)
+
+
+@cache
+def _projections(frequencies: int) -> Floats:
+    drawn = np.random.default_rng(_PROJECTIONS_SEED).standard_normal((BITS, frequencies))
+    return drawn.T.astype(np.float32)

@@ -166,7 +166,7 @@ def test_a_second_run_at_once_is_told_who_holds_the_workspace(capsys, empty):
 
 def test_an_old_dvc_yaml_is_refused_and_init_mends_it(capsys, empty):
     path = empty.root / "dvc.yaml"
-    path.write_text(path.read_text().replace("quality --results-version 6", "quality --results-version 0"))
+    path.write_text(path.read_text().replace("quality --results-version 7", "quality --results-version 0"))
     code, line = refused(capsys, "--workspace", empty.root, "run")
     assert code == 2
     assert "graft init" in line
