@@ -24,6 +24,7 @@ _SIDE_PX = 64  # coarse enough to bear some shift of the overlay, fine enough to
 _WEAK_EDGE = 8.0  # in grey levels: the gradient at which an edge counts half
 _UNIT = 127.0  # directions are whole numbers, so that float32 sums are exact and do not depend on their order
 _ROWS_AT_ONCE = 512
+_DENSE = 12  # classes up to which a dense product is faster: its cost grows with them
 
 Directions = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -144,7 +145,8 @@ class _Scan:
         rows = (labellings + classes * np.arange(blocks)[:, None]).ravel()
         ones = np.ones(len(rows), np.float32)
         member = csr_array((ones, (rows, np.tile(np.arange(images), blocks))), shape=(blocks * classes, images))
-        flat = member @ self.directions.reshape(images, -1)  # dense, it would take the longer the more classes
+        directions = self.directions.reshape(images, -1)
+        flat = (member.toarray() if classes <= _DENSE else member) @ directions  # sums of whole numbers, so the same
         sums: Floats = flat.reshape(blocks, classes, *self.directions.shape[1:]).astype(np.float64)
         return sums
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tasks.bias import gate, representation
 from tasks.bias.metadata import look_at_metadata
@@ -39,7 +40,8 @@ def run(ws: Workspace, params: BiasParams, seed: int) -> GateReport:
         who = who_is_in_the_data(labelled, suspects, params, rngs[2])
     with doing("looking for what gives the label away"):
         metadata = look_at_metadata(usable, params.permutations, rngs[0])
-        pictures = look_at_pictures(pixels, usable, params.permutations, rngs[1], ws.cache)
+        with threadpool_limits(1, "blas"):  # of so few images several threads only wait for each other
+            pictures = look_at_pictures(pixels, usable, params.permutations, rngs[1], ws.cache)
     found = (*representation.findings(sizes), *metadata.findings, *pictures.findings, *who.findings)
     train = usable[usable["split"] == "train"]
     mitigations = mitigations_of(train, found, pictures.shortcuts, params.mitigate)
