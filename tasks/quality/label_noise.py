@@ -125,7 +125,9 @@ def _noise_models(committee: Committee, features: Floats, labels: Ints) -> tuple
     rows = np.linspace(0, len(labels) - 1, most).astype(np.int64)
     given = np.zeros((len(_SHARPNESS), most))
     for scores in committee.judge(features, rows):
-        given += [softmax(s * scores, axis=1)[np.arange(most), labels[rows]] for s in _SHARPNESS]
+        below = scores - scores.max(axis=1, keepdims=True)
+        own = below[np.arange(most), labels[rows]]
+        given += [np.exp(s * own) / np.exp(s * below).sum(axis=1) for s in _SHARPNESS]
     sharp, unsharp = given[_STEPS:] / REPEATS, given[:-_STEPS] / REPEATS
     random = np.full_like(sharp, 1 / classes)
     plain, careful = np.stack([random, sharp], axis=1), np.stack([random, sharp, unsharp], axis=1)
@@ -140,15 +142,20 @@ def _fitted(parts: Floats, classes: int) -> _Noise:
     shares = np.full(parts.shape[:2], 0.1)
     shares[:, 1] = 1 - 0.1 * (parts.shape[1] - 1)
     for _ in range(_ROUNDS):
-        joint = shares[:, :, None] * parts
-        shares = (joint / np.maximum(joint.sum(axis=1, keepdims=True), _TINY)).mean(axis=2)
-    likelihood = np.log(np.maximum((shares[:, :, None] * parts).sum(axis=1), _TINY)).mean(axis=1)
+        apiece = 1 / np.maximum(_mixed(shares, parts), _TINY) / parts.shape[2]
+        shares = shares * (parts @ apiece[:, :, None])[:, :, 0]
+    likelihood = np.log(np.maximum(_mixed(shares, parts), _TINY)).mean(axis=1)
     best = int(likelihood.argmax())
     random, *clean = (float(share) if share > _NOTHING else 0.0 for share in shares[best])
     if not any(clean):
         clean[0] = 1.0  # labels that are chance throughout do not say how the clean parts are mixed
     sharpness = (float(_SHARPNESS[best + _STEPS]), float(_SHARPNESS[best]))
     return _Noise(random, classes, tuple(zip(clean, sharpness, strict=False)))
+
+
+def _mixed(shares: Floats, parts: Floats) -> Floats:
+    """The probability (sharpness, rows) of each given label by all parts (sharpness, parts, rows) in these shares."""
+    return cast(Floats, (shares[:, None] @ parts)[:, 0])
 
 
 @dataclass(frozen=True)
