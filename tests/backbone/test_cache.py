@@ -68,6 +68,14 @@ def test_rows_come_back_as_they_were_written(tmp_path, dtype):
     assert read[found[keys[1]]].dtype == dtype
 
 
+@pytest.mark.parametrize("wanted", [[3], range(4), range(9), [8, 0, 5, 1, 7, 2]])
+def test_few_and_most_rows_of_a_shard_are_read_alike(tmp_path, wanted):
+    cache = fill(tmp_path, "a", range(9), width=5)
+    places = cache.find([key_of(i) for i in wanted])
+    found = read_rows(list(places.values()))
+    assert {key: found[place].tolist() for key, place in places.items()} == {key_of(i): [float(i)] * 5 for i in wanted}
+
+
 def test_longest_unused_folder_makes_room_and_no_more_of_it_than_needed(tmp_path, monkeypatch):
     for age, name in enumerate(("young", "old")):
         for part in range(2):

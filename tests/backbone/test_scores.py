@@ -46,6 +46,24 @@ def test_without_groups_every_class_is_spread_evenly(labels, folds, seed):
         assert counts.max() - counts.min() <= 1
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40)), min_size=1, max_size=60),
+    st.integers(1, 5),
+    st.integers(0, 5),
+)
+def test_each_group_goes_where_fewest_of_its_classes_are(images, folds, seed):
+    targets, groups = np.array([target for target, _ in images]), [str(group) for _, group in images]
+    names, group_of = np.unique(groups, return_inverse=True)
+    members = np.zeros((len(names), 4), int)
+    np.add.at(members, (group_of, targets), 1)
+    filled, expected = np.zeros((min(folds, len(names)), 4), int), np.zeros(len(names), int)
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    for group in shuffled[np.argsort(-members[shuffled].sum(axis=1), kind="stable")]:
+        expected[group] = np.lexsort((filled.sum(axis=1), filled @ members[group]))[0]
+        filled[expected[group]] += members[group]
+    assert np.array_equal(assign_folds(targets, groups, folds, seed), expected[group_of])
+
+
 def test_folds_follow_the_seed():
     targets = np.arange(30) % 3
     first = assign_folds(targets, alone(30), 5, 0)

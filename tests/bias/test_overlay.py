@@ -111,6 +111,15 @@ def test_chance_a_weak_pattern_and_a_widespread_one_each_acquit(
     assert Overlay(0, 20, (7, 7), excess, ratio, p_value, np.arange(20), np.zeros((8, 8))).suspicious is suspicious
 
 
+def test_dense_and_sparse_sums_are_the_same(
+    blobs: Pictures, stamp: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = stamp(blobs(100, 1), np.flatnonzero(LABELS == 2))
+    dense = scan(pictures)
+    monkeypatch.setattr("tasks.bias.overlay._DENSE", 0)
+    assert repr(scan(pictures)) == repr(dense)
+
+
 def test_directions_are_whole_steps_and_flat_pictures_have_none() -> None:
     flat = np.full((2, 32, 32, 3), 90, np.uint8)
     assert not edge_directions(flat, np.arange(2)).any()

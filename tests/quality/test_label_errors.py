@@ -240,6 +240,20 @@ def test_a_class_without_images_is_never_called():
     assert not (scores.argmax(axis=1) == 1).any()
 
 
+def test_members_of_a_committee_are_discriminants_of_the_other_half():
+    features, labels = clusters(3, 60, 0.6)
+    features[:, 0] = 7.0  # a constant, of which rounding alone is left
+    labels = labels.astype(np.int64)
+    committee = elect(features, labels, np.arange(180).astype(str), 4)
+    for half, pair in zip(committee.halves, committee.members, strict=True):
+        for side, member in enumerate(pair):
+            seen = half != side
+            expected = discriminant(features[seen], labels[seen], 3)
+            assert np.allclose(
+                member.log_probabilities(features), expected.log_probabilities(features), rtol=1e-4, atol=1e-5
+            )
+
+
 def test_uniform_plantings_change_the_rows_they_name_and_only_sound_ones():
     labels = np.arange(200) % 4
     sound = np.arange(100)

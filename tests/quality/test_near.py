@@ -136,3 +136,17 @@ def test_searching_in_cells_finds_what_comparing_all_finds(monkeypatch):
     some = index_of(codes).search(codes, 2)
     assert (exact[1][:, 1] == np.roll(np.arange(4000), 2000)).all()
     assert (some[1][:, 1] == exact[1][:, 1]).mean() > 0.97
+
+
+def test_few_neighbours_change_where_few_pictures_come(monkeypatch):
+    monkeypatch.setattr("tasks.quality.near._EXHAUSTIVE", 100)
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (400, 32), dtype=np.uint8)[rng.integers(0, 400, 5000)]
+    codes ^= np.packbits(rng.random((5000, 256)) < 0.1, axis=1)
+    before, after = (
+        pd.MultiIndex.from_frame(near.candidates(np.stack([some, some]))[["low", "high"]])
+        for some in (codes[:4750], codes)
+    )
+    stayed = after[after.get_level_values("high") < 4750]
+    assert len(stayed) > 20_000
+    assert stayed.isin(before).mean() > 0.98

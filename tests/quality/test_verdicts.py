@@ -4,7 +4,7 @@ import pytest
 
 from tasks.contracts.params import Limits, QualityParams
 from tasks.contracts.reasons import REASONS
-from tasks.quality.verdicts import ALWAYS_OUT, PICTURE, judge
+from tasks.quality.verdicts import ALWAYS_OUT, PICTURE, judge, pictured
 
 GOOD = {
     "label": "a",
@@ -106,6 +106,14 @@ def test_new_limits_judge_anew_without_the_images():
     assert list(strict["verdict"]) == ["quarantine"]
     lenient = judge(strict, QualityParams(limits=Limits(blurry=0.01)))
     assert list(zip(lenient["verdict"], lenient["reasons"], strict=True)) == [("keep", [])]
+
+
+def test_what_pictures_give_is_the_same_beside_other_reasons():
+    table = pd.DataFrame([GOOD | {"reasons": []}, GOOD | {"reasons": [], "luminance_high": 0.07}] * 15)
+    params = QualityParams()
+    found = pictured(table, params.limits)
+    table["reasons"] = [["suspect_label"] if row % 3 else [] for row in range(30)]
+    pd.testing.assert_frame_equal(judge(table, params, found), judge(table, params))
 
 
 def test_every_id_is_published():
