@@ -13,6 +13,7 @@ from tasks.train.data import Batches, split_evenly
 from tasks.train.ranks import current
 
 EVALUATION_BATCH = 256
+_LEAST_WEIGHTS = 300_000  # of layers without convolutions, for bfloat16 on a CPU
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -40,18 +41,26 @@ def suits_bfloat16(module: nn.Module, device: torch.device) -> bool:
     On a CPU not where depthwise convolutions and batch norms are its building blocks: MobileNetV3-Small at 48 px
     trains at 635 images/s in float32 and 299 in bfloat16 on one core, EfficientNet-B0 at 54 and 33 (96 px), while a
     ResNeXt gains (14 and 23), and so does a ConvNeXt, which has depthwise convolutions and layer norms (13 and 18).
+    Nor where it is a head of few weights, whose numbers take longer to convert than to multiply: on 896 features and
+    for 5 classes a step on 32 images takes 0.24 ms in float32 and 0.35 in bfloat16, for 400 classes both take 0.85.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     able = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return bool(able) and not _is_depthwise_with_batch_norm(module)
+    return bool(able) and not _is_depthwise_with_batch_norm(module) and not _is_small_head(module)
 
 
 def _is_depthwise_with_batch_norm(module: nn.Module) -> bool:
     parts = list(module.modules())
     depthwise = (isinstance(part, nn.Conv2d) and part.groups == part.in_channels > 1 for part in parts)
     return any(depthwise) and any(isinstance(part, nn.BatchNorm2d) for part in parts)
+
+
+def _is_small_head(module: nn.Module) -> bool:
+    if any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        return False
+    return sum(parameter.numel() for parameter in module.parameters()) < _LEAST_WEIGHTS
 
 
 @torch.inference_mode()

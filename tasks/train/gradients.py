@@ -55,20 +55,21 @@ class Statistics:
                 yield from part.buffers(recurse=False)
 
 
-def backward(module: nn.Module, batch: Batch, weights: Tensor, how: Pieces) -> Tensor | None:
+def backward(module: nn.Module, batch: Batch, weights: Tensor, how: Pieces, statistics: Statistics) -> Tensor | None:
     """Gradients of the weighted loss over all processes' pieces, and the loss of each sample of the whole batch.
 
-    `batch` is this process's share; `weights` are those of the whole. Batch-norm statistics move by the mean over the
-    pieces, whatever their number. Returns None, with no trace left, where memory ran out in any process.
+    `batch` is this process's share; `weights` are those of the whole; `statistics` were kept just before. Batch-norm
+    statistics move by the mean over the pieces, whatever their number. Returns None, with no trace left, where memory
+    ran out in any process.
     """
     module.zero_grad(set_to_none=True)
-    statistics = Statistics(module)
     found = _all_pieces(module, batch, weights[how.ranks.part(np.arange(len(weights)))], how, statistics)
     if how.ranks.any(found is None):
         statistics.restore()
         return None
-    how.ranks.sum([p.grad for p in module.parameters() if p.grad is not None])
-    _average(statistics, how.ranks)
+    if how.ranks.is_joined:
+        how.ranks.sum([p.grad for p in module.parameters() if p.grad is not None])
+        _average(statistics, how.ranks)
     return how.ranks.whole(found, len(weights)) if found is not None else None
 
 
@@ -97,17 +98,19 @@ def fewer(images: int) -> int:
 def _all_pieces(module: nn.Module, batch: Batch, weights: Tensor, how: Pieces, statistics: Statistics) -> Tensor | None:
     """The losses of this process's samples; None where memory ran out."""
     parts = _split(len(weights), how.at_once)
-    sums = [torch.zeros_like(before) for _, before in statistics.before]
+    is_whole = len(parts) == 1
+    sums = [] if is_whole else [torch.zeros_like(before) for _, before in statistics.before]
     found = []
     try:
         for number, part in enumerate(parts):
-            statistics.restore()
+            if number:
+                statistics.restore()
             _seed((*how.stream, how.ranks.rank * len(parts) + number), how.device)  # mixing and dropout
-            piece = mixed(batch.part(part), how.mixup, how.cutmix)
+            piece = mixed(batch if is_whole else batch.part(part), how.mixup, how.cutmix)
             sample_losses = losses(forward(module, piece.inputs, how.device), piece, how.label_smoothing)
             (sample_losses * weights[part].to(how.device)).sum().backward()  # type: ignore[no-untyped-call]
             found.append(sample_losses.detach().cpu())
-            for total, (buffer, _) in zip(sums, statistics.before, strict=True):
+            for total, (buffer, _) in zip(sums, statistics.before, strict=not is_whole):
                 total.add_(buffer)
     except RuntimeError as error:
         if not _is_out_of_memory(error):
@@ -146,5 +149,5 @@ def _put_mean(statistics: Statistics, sums: list[Tensor], count: int) -> None:
 def _average(statistics: Statistics, ranks: Ranks) -> None:
     buffers = [buffer for buffer, _ in statistics.before if buffer.is_floating_point()]
     ranks.sum(buffers)
-    for buffer in buffers if ranks.size > 1 else ():
+    for buffer in buffers:
         buffer.div_(ranks.size)

@@ -161,13 +161,13 @@ def _step(run: Run, batch: tuple[Chosen, Batch], recipe: Recipe, rate: float, sa
     """
     (chosen, share), position = batch, run.position
     weights, norms = sample_weights(samples, chosen, position.group_weights), Statistics(run.module)
-    while (sample_losses := backward(run.module, share, weights, _pieces(run.position, recipe))) is None:
+    while (sample_losses := backward(run.module, share, weights, _pieces(run.position, recipe), norms)) is None:
         run.position = replace(run.position, at_once=fewer(run.position.at_once or len(share.targets)))
         say(f"out of memory: {run.position.at_once} images at a time from here on, batches as large as before")
     loss = float((sample_losses * weights).sum())
     moving = [p for p in run.module.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
-    if not math.isfinite(loss) or not bool(torch.isfinite(norm)):
+    if not math.isfinite(loss) or not math.isfinite(norm):
         norms.restore()
         raise BadData(
             f"the training loss is no number at epoch {position.epoch + 1}, batch {position.step + 1} "

@@ -35,7 +35,7 @@ class Ranks:
 
     def part(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The share of positions that this process has; the shares in order of rank are all of them."""
-        return np.array_split(positions, self.size)[self.rank]
+        return np.array_split(positions, self.size)[self.rank] if self.is_joined else positions
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
         """Make each tensor the sum over all processes, in place; one exchange for all of one type."""
@@ -48,6 +48,8 @@ class Ranks:
 
     def whole(self, share: Tensor, length: int) -> Tensor:
         """The values (length,) of all processes, of which `share` are this one's."""
+        if not self.is_joined:
+            return share
         values = share.new_zeros(length)
         values[self.part(np.arange(length))] = share
         self.sum([values])
@@ -59,6 +61,8 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Whether it is true in any process."""
+        if not self.is_joined:
+            return flag
         count = torch.tensor([float(flag)])
         self.sum([count])
         return bool(count)
