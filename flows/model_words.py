@@ -40,8 +40,14 @@ def cost_line(cost: dict[str, Any]) -> str:
     return one_line(
         f"cost: {single} for a single image, {large} for one of a batch of {cost['large']['batch']}, "
         f"at most {cost['peak_mb']:,.0f} MB of memory, {cost['parameters'] / 1e6:.1f} M parameters, "
-        f"{cost['disk_mb']:.1f} MB on disk; {cost['device']}, {cost['threads']} threads"
+        f"{cost['disk_mb']:.1f} MB on disk; {cost['device']}, {cost['threads']} threads{_measured(cost)}"
     )
+
+
+def _measured(cost: dict[str, Any]) -> str:
+    """The days on which that was; notes of an earlier graft have none."""
+    days = sorted({pace["measured"][:10] for pace in (cost["single"], cost["large"]) if pace.get("measured")})
+    return f", measured on {' and '.join(days)}" if days else ""
 
 
 def remade_lines(figures: list[dict[str, Any]]) -> list[str]:

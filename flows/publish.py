@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.stages import save_run
 from flows.workspaces import has_identity
@@ -25,6 +25,10 @@ from tasks.register.registry import Version, begin_look, crown, history, registe
 from tasks.register.remote import push
 from tasks.register.saved import BUNDLE, bundle_of, data_of
 from tasks.register.store import has_remote
+
+if TYPE_CHECKING:  # they bring torch
+    from tasks.register.bundle import Bundle
+    from tasks.register.compare import Offer
 
 _WHO, _GRAFT = ("AUTHOR", "COMMITTER"), {"NAME": "graft", "EMAIL": "graft@localhost"}
 LIBRARIES = ("graft", "albumentations", "numpy", "pandas", "pillow", "scikit-learn", "torch", "torchvision")
@@ -70,13 +74,13 @@ def _version(ws: Workspace, trigger: dict[str, Any] | None, save: Callable[[Work
     if version := registered(ws, known):
         # tags that another program wrote, or a clone without all of them, may lack the one of the first champion
         return crown(ws, version) if champion is None and version.note["decision"]["promote"] else version
-    commit, note = _saved(ws, save)
+    commit, note, offer = _saved(ws, save)
     if trigger is not None:
         note["trigger"] = trigger
     for _ in range(_TRIES):
         now = history(ws)
         champion = now.champion
-        decision = _decide(ws, now, note, commit) if champion else FIRST
+        decision = _decide(ws, now, offer) if champion else FIRST
         try:
             return register(ws, commit, note, decision, champion.number if champion else None)
         except ChampionMoved as moved:
@@ -84,32 +88,35 @@ def _version(ws: Workspace, trigger: dict[str, Any] | None, save: Callable[[Work
     raise BadEnvironment(f"the champion of {ws.root} keeps changing; `graft run` again when others have ended")
 
 
-def _saved(ws: Workspace, save: Callable[[Workspace], str]) -> tuple[str, dict[str, Any]]:
-    """The commit of the saved run, and what is noted with its version."""
+def _saved(ws: Workspace, save: Callable[[Workspace], str]) -> tuple[str, dict[str, Any], "Offer"]:
+    """The commit of the saved run, what is noted with its version, and what the rule is to look at."""
+    from tasks.register.bundle import load_bundle
+    from tasks.register.compare import Offer
+
     params = load_params(ws.params).model_dump(mode="json", by_alias=True, exclude={"operate"})
     with doing("saving the run"), _as_somebody(ws):
         commit = save(ws)
-    return commit, {
+    bundle = load_bundle(ws.bundle)
+    note = {
         "bundle": _bundle_hash(ws),
         "bundle_sha256": sha256_of(ws.bundle / RECORD),
         "data": raw_hash(ws),
         "params": params,
         "libraries": {name: metadata.version(name) for name in (*LIBRARIES, *filter(find_spec, EXTRAS))},
         "test_accuracy": read_json(ws.evaluation)["candidate"]["accuracy"],
-        "latency": _latency(ws),
-        "start": read_json(ws.bundle / RECORD)["model"].get("start", ""),
+        "latency": _latency(ws, bundle),
+        "start": bundle.record["model"].get("start", ""),
     }
+    return commit, note, Offer(bundle, partial(begin_look, ws, commit), note["latency"]["single"]["p50_ms"])
 
 
-def _latency(ws: Workspace) -> dict[str, Any]:
+def _latency(ws: Workspace, bundle: "Bundle") -> dict[str, Any]:
     """What the new model costs on this machine; no stage may write that, as it is never twice the same."""
     from tasks.backbone.weights import backbone_ref
-    from tasks.evaluate.latency import measure_latency
-    from tasks.register.bundle import load_bundle
+    from tasks.evaluate.timings import timed
 
     with doing("timing the model"):
-        bundle = load_bundle(ws.bundle)
-        return asdict(measure_latency(bundle.net, backbone_ref(bundle.record["model"]["backbone"])))
+        return asdict(timed(bundle.net, backbone_ref(bundle.record["model"]["backbone"]), ws.cache))
 
 
 @contextmanager
@@ -135,14 +142,13 @@ def _bundle_hash(ws: Workspace) -> str:
     return str(locked(ws, "register").get(BUNDLE, {}).get("md5", ""))
 
 
-def _decide(ws: Workspace, now: History, note: dict[str, Any], commit: str) -> Decision:
+def _decide(ws: Workspace, now: History, offer: "Offer") -> Decision:
     """What the promotion rule says; a champion that cannot be loaded is for a person to replace."""
-    from tasks.register.compare import Offer, Standing, compare  # brings torch
+    from tasks.register.compare import Standing, compare
 
     champion = now.champion
     if champion is None:
         return FIRST
-    offer = Offer(partial(begin_look, ws, commit), note["latency"]["single"]["p50_ms"])
     with doing(f"comparing with the champion, {champion.name}"):
         try:
             best, anchor = (Standing(bundle_of(ws, one), data_of(ws, one)) for one in (champion, anchor_of(now)))

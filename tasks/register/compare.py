@@ -30,14 +30,15 @@ class Standing:
 
 @dataclass(frozen=True)
 class Offer:
-    """What is known of the new bundle without its answers: ms for a single image; `begin_look` counts the look."""
+    """The new bundle, loaded, and ms for a single image; `begin_look` counts the look."""
 
+    bundle: Bundle
     begin_look: Callable[[], int]
     single_ms: float
 
 
 def compare(ws: Workspace, champion: Standing, anchor: Standing, params: RegisterParams, offer: Offer) -> Decision:
-    """Predict the promotion split with `models/bundle`, the champion and the anchor, and apply the rule.
+    """Predict the promotion split with `models/bundle`, which is offered, the champion and the anchor; apply the rule.
 
     Of images that belong together (copies, one patient) the first stands for all: they are no independent evidence.
     The look is counted before any answer is there, and not where a bundle cannot be loaded.
@@ -46,7 +47,8 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
     rows = usable(checked, "promotion").drop_duplicates("component")
     if rows.empty:
         return Decision(False, "the promotion split is empty, so nothing can be compared")
-    bundles = {folder: load_bundle(folder) for folder in (ws.bundle, champion.bundle, anchor.bundle)}
+    bundles = {folder: load_bundle(folder) for folder in (champion.bundle, anchor.bundle)}
+    bundles[ws.bundle] = offer.bundle
     look = offer.begin_look()
     said = {folder: _answers(bundle, ws, rows, prepared) for folder, bundle in bundles.items()}
     ours, theirs, first = said[ws.bundle], said[champion.bundle], said[anchor.bundle]

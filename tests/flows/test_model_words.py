@@ -2,6 +2,8 @@
 
 from flows.model_words import cost_line
 
+DAYS = (("single", "20"), ("large", "03"))
+
 
 def test_the_cost_of_a_model_names_time_memory_and_size():
     cost = {
@@ -17,4 +19,8 @@ def test_the_cost_of_a_model_names_time_memory_and_size():
     assert cost_line(cost) == (
         "cost: 4.2 ms (90 % within 5.0) for a single image, 1.3 ms (90 % within 1.5) for one of a batch of 32, "
         "at most 1,234 MB of memory, 11.2 M parameters, 44.8 MB on disk; a processor, 2 threads"
+    )
+    single, large = ({**cost[which], "measured": f"2026-11-{day}T08:00:00+00:00"} for which, day in DAYS)
+    assert cost_line({**cost, "single": single, "large": large}).endswith(
+        "; a processor, 2 threads, measured on 2026-11-03 and 2026-11-20"
     )

@@ -111,7 +111,7 @@ def test_a_run_whose_champion_changes_meanwhile_compares_again(workspace, monkey
     train(workspace, seed=0, accuracy=0.6)
     compared = []
 
-    def decide(ws, now, _note, _attempt):
+    def decide(ws, now, _offer):
         champion = now.champion
         compared.append(champion.number)
         if len(compared) == 1:

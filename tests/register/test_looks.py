@@ -21,7 +21,7 @@ from pathlib import Path
 from flows import publish
 from tasks.contracts.workspace import Workspace
 from tasks.register import compare
-publish._latency = lambda _ws: {"single": {"p50_ms": 1.0}}
+publish._latency = lambda *_: {"single": {"p50_ms": 1.0}}
 compare._answers = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 publish.publish(Workspace(Path(sys.argv[1])))
 """
@@ -33,7 +33,7 @@ def compared(images):
 
 @pytest.fixture(autouse=True)
 def no_timing(monkeypatch):
-    monkeypatch.setattr(publish, "_latency", lambda _ws: {"single": {"p50_ms": 1.0}})
+    monkeypatch.setattr(publish, "_latency", lambda *_: {"single": {"p50_ms": 1.0}})
 
 
 def test_a_comparison_that_is_killed_is_a_look_and_the_next_is_the_next(workspace):
@@ -56,8 +56,8 @@ def test_a_look_that_comes_to_nothing_because_the_champion_moved_counts(workspac
     before, decide = registry.history(workspace).looked, publish._decide
     decided = []
 
-    def crossed(ws, now, note, commit):
-        decision = decide(ws, now, note, commit)
+    def crossed(ws, now, offer):
+        decision = decide(ws, now, offer)
         decided.append(decision.look)
         if len(decided) == 1:
             registry.promote(ws, registry.find_version(ws, "model@2"), "Ada", "meanwhile", now.champion.number)
