@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from tasks.backbone.weights import backbone_ref
 from tasks.calibrate.calibration import COVERAGE, Calibration, save_calibration
 from tasks.calibrate.conformal import least_images
 from tasks.calibrate.fit import Given, calibrate, given_of
@@ -14,7 +13,7 @@ from tasks.contracts.records import Section, Statistic
 from tasks.contracts.workspace import Workspace
 from tasks.evaluate.evaluation import HeldOut
 from tasks.evaluate.metrics import Floats, Ints, scores, wilson
-from tasks.train.model import load_model
+from tasks.train.predictor import Loaded
 
 NAME = "calibration"
 _QUESTION = "Does the model know how sure it may be, and when an image is none of its business?"
@@ -24,15 +23,16 @@ def calibration_section(
     ws: Workspace,
     split: HeldOut,
     images: tuple[pd.DataFrame, Pixels],
-    before: Scores,
+    candidate: tuple[Loaded, Scores],
     bootstrap: tuple[np.random.Generator, int],
 ) -> Section:
     """Calibrate the candidate, write `models/calibration`, and report it on the test images of `split`.
 
-    `images` are what `open_checked` gives; `before` scores the candidate as it is; `bootstrap`: randomness, resamples.
+    `images` are what `open_checked` gives; `candidate` comes with its scores as it is; `bootstrap`: randomness,
+    resamples.
     """
-    net, model = load_model(ws.candidate)
-    backbone, (checked, prepared) = backbone_ref(model["backbone"]), images
+    (model, before), (checked, prepared) = candidate, images
+    net, backbone = model.net, model.backbone
     calibration = calibrate(net, backbone, split.classes, checked, prepared, ws.cache)
     save_calibration(ws.calibration, calibration)
     if split.rows.empty:

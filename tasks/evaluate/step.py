@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.backbone.weights import backbone_ref
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.model_records import EvaluationReport
@@ -29,8 +28,8 @@ from tasks.evaluate.plots import confusion_csv, history_csv
 from tasks.evaluate.robustness import Predict, Subject, robustness
 from tasks.evaluate.saliency import saliency
 from tasks.evaluate.slices import slices
-from tasks.train.model import UNMITIGATED, is_trained, load_model
-from tasks.train.predictor import cached_outputs, predict, predict_folder
+from tasks.train.model import UNMITIGATED, is_trained
+from tasks.train.predictor import Loaded, cached_outputs, chances, load, predict
 
 VERSION = 4
 # streams of randomness below the seed
@@ -39,12 +38,14 @@ _OUTCOMES, _MITIGATION, _TRIVIAL, _SLICES, _CORRUPTED, _CALIBRATION = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class _Tested:
-    """Both models' probabilities (n, k) of the test images, and their prepared pixels, in the order of `split`.
+    """Both models and their probabilities (n, k) of the test images, and the prepared pixels, in the order of `split`.
 
-    Those of the control are None where none was trained.
+    What is the control's is None where none was trained.
     """
 
     ws: Workspace
+    ours: Loaded
+    control: Loaded | None
     split: HeldOut
     pixels: Pixels
     candidate: Floats
@@ -66,19 +67,20 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     checked, prepared = open_checked(ws)
     split = select_test(checked, tuple(model["classes"]))
     pixels = _pixels(prepared, split)
-    candidate = _probabilities(ws, ws.candidate, pixels, split)
-    scratch = _probabilities(ws, ws.scratch, pixels, split) if with_control else None
+    ours, control = load(ws.candidate), load(ws.scratch) if with_control else None
+    candidate = _probabilities(ws, ours, pixels, split)
+    scratch = _probabilities(ws, control, pixels, split) if control else None
     report = evaluate(split, candidate, scratch, params.resamples, seed)
     sections, found = outcomes(split, candidate, params, np.random.default_rng([seed, _OUTCOMES]))
     train = Images(usable(checked, "train"), prepared)
-    brought, more = inherited_bias(ws, backbone_ref(model["backbone"]), train, params, seed)
+    brought, more = inherited_bias(ws, ours.backbone, train, params, seed)
     report = replace(report, sections=(*sections, brought), findings=(*report.findings, *found, *more))
-    tested = _Tested(ws, split, pixels, candidate, scratch)
+    tested = _Tested(ws, ours, control, split, pixels, candidate, scratch)
     report = _against_trivial(report, tested, Images(checked, prepared), params, seed)
     report = _sliced(report, tested, params, seed)
     report = _corrupted(report, tested, params, seed)
     rng = np.random.default_rng([seed, _CALIBRATION])
-    trusted = calibration_section(ws, split, (checked, prepared), report.candidate, (rng, params.resamples))
+    trusted = calibration_section(ws, split, (checked, prepared), (ours, report.candidate), (rng, params.resamples))
     report = replace(report, sections=(*report.sections, trusted))
     if (ws.candidate / UNMITIGATED).is_dir():
         trial = _trial(ws, (train.rows, split), pixels, params.resamples, seed)
@@ -121,11 +123,11 @@ def _corrupted(report: EvaluationReport, tested: _Tested, params: EvaluateParams
     each, targets = params.corrupted_images, tested.split.targets
     if not each or not len(targets):
         return report
-    models = [(tested.ws.candidate, tested.candidate)]
-    if tested.scratch is not None:
-        models.append((tested.ws.scratch, tested.scratch))
+    models = [(tested.ours, tested.candidate)]
+    if tested.control is not None and tested.scratch is not None:
+        models.append((tested.control, tested.scratch))
     subject = Subject(
-        models=tuple(_answering(folder, tested.ws.cache) for folder, _ in models),
+        models=tuple(_answering(model, tested.ws.cache) for model, _ in models),
         clean=tuple(found.argmax(axis=1) == targets for _, found in models),
         pixels=tested.pixels,
         targets=targets,
@@ -137,11 +139,9 @@ def _corrupted(report: EvaluationReport, tested: _Tested, params: EvaluateParams
     )
 
 
-def _answering(folder: Path, cache: Path) -> Predict:
-    """The model in `folder`, loaded once for many questions; its logits tell the same class as its probabilities."""
-    net, record = load_model(folder)
-    ref = backbone_ref(record["backbone"])
-    return lambda pixels, keys: cached_outputs(net, ref, pixels, keys, cache).logits
+def _answering(model: Loaded, cache: Path) -> Predict:
+    """The model's logits, which tell the same class as its probabilities."""
+    return lambda pixels, keys: cached_outputs(model.net, model.backbone, pixels, keys, cache).logits
 
 
 def _draw_errors(report: EvaluationReport, tested: _Tested) -> None:
@@ -152,8 +152,7 @@ def _draw_errors(report: EvaluationReport, tested: _Tested) -> None:
     called = tested.candidate.argmax(axis=1)
     shown: list[Shown] = []
     if told:
-        net, record = load_model(tested.ws.candidate)
-        maps = saliency(net, backbone_ref(record["backbone"]), tested.pixels[at], called[at])
+        maps = saliency(tested.ours.net, tested.ours.backbone, tested.pixels[at], called[at])
         shown = [Shown(*one) for one in zip(told, tested.pixels[at], maps, strict=True)]
     with replacing(tested.ws.errors) as part:
         part.write_bytes(error_sheet(shown, int((called != split.targets).sum()), len(split.targets)))
@@ -175,14 +174,15 @@ def _pixels(prepared: Pixels, split: HeldOut) -> Pixels:
     return np.asarray(prepared[rows])
 
 
-def _probabilities(ws: Workspace, model: Path, pixels: Pixels, split: HeldOut) -> Floats:
+def _probabilities(ws: Workspace, model: Loaded, pixels: Pixels, split: HeldOut) -> Floats:
     """Of the test images as they are."""
-    return _whole(model, predict_folder(model, pixels, split.rows["sha256"].tolist(), ws.cache), split)
+    made = cached_outputs(model.net, model.backbone, pixels, split.rows["sha256"].tolist(), ws.cache)
+    return _whole(model.folder, chances(made), split)
 
 
 def _predicted(model: Path, pixels: Pixels, split: HeldOut) -> Floats:
-    net, record = load_model(model)
-    return _whole(model, predict(net, backbone_ref(record["backbone"]), pixels), split)
+    found = load(model)
+    return _whole(model, predict(found.net, found.backbone, pixels), split)
 
 
 def _whole(model: Path, found: NDArray[np.floating], split: HeldOut) -> Floats:

@@ -17,13 +17,22 @@ from tasks.contracts.prepared import Pixels
 from tasks.train.model import load_model
 
 
-def predict_folder(folder: Path, pixels: PixelSource, sha256s: Sequence[str], cache: Path) -> NDArray[np.float32]:
-    """Probabilities (n, classes) of prepared `pixels` (n, side, side, 3) by the model in `folder`.
+@dataclass(frozen=True)
+class Loaded:
+    """A trained network in evaluation mode, its backbone's reference, and the folder that it came from."""
 
-    Raises BrokenArtifact where the model is missing or broken.
+    folder: Path
+    net: TransferNet
+    backbone: BackboneRef
+
+
+def load(folder: Path) -> Loaded:
+    """The model in `folder`, to be asked many questions: a load takes as long as ten images.
+
+    Raises BrokenArtifact where it is missing or broken.
     """
     net, record = load_model(folder)
-    return _chances(cached_outputs(net, backbone_ref(record["backbone"]), pixels, sha256s, cache))
+    return Loaded(folder, net, backbone_ref(record["backbone"]))
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ def cached_outputs(
 
 def predict(net: TransferNet, backbone: BackboneRef, pixels: PixelSource) -> NDArray[np.float32]:
     """Probabilities (n, classes), float32, of prepared `pixels` (n, side, side, 3); full precision throughout."""
-    return _chances(outputs(net, backbone, pixels))
+    return chances(outputs(net, backbone, pixels))
 
 
 @torch.inference_mode()
@@ -56,7 +65,8 @@ def _behind(net: TransferNet, features: NDArray[np.floating]) -> Outputs:
     return Outputs(net.to("cpu").eval().head(torch.from_numpy(features)).numpy(), features)
 
 
-def _chances(found: Outputs) -> NDArray[np.float32]:
+def chances(found: Outputs) -> NDArray[np.float32]:
+    """Probabilities (n, classes) from the logits."""
     return torch.softmax(torch.from_numpy(found.logits), dim=1).numpy()
 
 
