@@ -9,17 +9,20 @@ images only report.
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
+from tasks.backbone.cache import FOLDER, remembered
 from tasks.backbone.features import Rows
 from tasks.backbone.network import TransferNet
 from tasks.calibrate.calibration import FALSE_FLAGS, Calibration
 from tasks.calibrate.conformal import draws_of, quantile, scores_of
-from tasks.calibrate.looks import looks_of
+from tasks.calibrate.looks import CODE, looks_of
 from tasks.calibrate.temperature import Floats, Ints, fit_temperature, probabilities
 from tasks.calibrate.unlike import MOST_REFERENCES, Floats32, familiar
 from tasks.contracts.errors import BadData
+from tasks.contracts.images import PIXELS_VERSION
 from tasks.contracts.model_records import BackboneRef, CalibrationRecord
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.samples import usable
@@ -75,10 +78,19 @@ def indices(labels: pd.Series, classes: tuple[str, ...]) -> Ints:
 
 
 def given_of(net: TransferNet, backbone: BackboneRef, prepared: Pixels, rows: pd.DataFrame, cache: Path) -> Given:
-    """What `net` gives of the images of `rows`."""
-    pixels = Rows(prepared, rows["pixels"].to_numpy(np.int64))
-    made = cached_outputs(net, backbone, pixels, rows["sha256"].tolist(), cache)
-    starts = range(0, len(pixels), _LOOKED_AT)
-    some = [(looks_of(batch), draws_of(batch)) for batch in (pixels[slice(at, at + _LOOKED_AT)] for at in starts)]
-    looks, draws = (np.concatenate(one) for one in zip(*some, strict=True))
-    return Given(made.logits, made.features, looks, draws)
+    """What `net` gives of the images of `rows`; how a picture looks is remembered by its content."""
+    pixels, hashes = Rows(prepared, rows["pixels"].to_numpy(np.int64)), rows["sha256"].tolist()
+    made = cached_outputs(net, backbone, pixels, hashes, cache)
+    made_by = f"cv2 {cv2.__version__}, numpy {np.__version__}"
+    key = f"looks and draws {CODE}, {pixels.shape[1]} px {PIXELS_VERSION}, {made_by}"
+    seen = remembered(cache / FOLDER, key, hashes, lambda at: _seen(pixels, at))
+    return Given(made.logits, made.features, seen[:, :-1].astype(np.float32), seen[:, -1])
+
+
+def _seen(pixels: Rows, chosen: Ints) -> Floats:
+    """Looks and, last, the draw of the chosen images: (n, width + 1); a double holds both exactly."""
+    found = []
+    for start in range(0, len(chosen), _LOOKED_AT):
+        batch = pixels[chosen[start : start + _LOOKED_AT]]
+        found.append(np.column_stack([looks_of(batch), draws_of(batch)]))
+    return np.concatenate(found)

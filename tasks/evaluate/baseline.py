@@ -7,11 +7,14 @@ They are those that `bias` knows: a ridge classifier on trivial features (file, 
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
+from tasks.backbone.cache import FOLDER, remembered
 from tasks.bias.features import trivial_features
 from tasks.bias.trivial import THUMBNAIL_PX, fitted, thumbnails
+from tasks.contracts.images import PIXELS_VERSION
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.records import Finding, Statistic
 from tasks.contracts.samples import usable
@@ -87,7 +90,22 @@ def _inputs(images: pd.DataFrame, prepared: Pixels, cache: Path | None) -> dict[
     """What each trivial model sees of the images, (n, d)."""
     features = trivial_features(images, prepared, cache)
     table = np.column_stack([*features.values()]) if features else np.empty((len(images), 0))
-    return {_FEATURES: table, _SMALL: thumbnails(prepared, images["pixels"].tolist())}
+    return {_FEATURES: table, _SMALL: _small(images, prepared, cache)}
+
+
+def _small(images: pd.DataFrame, prepared: Pixels, cache: Path | None) -> Floats:
+    """Their small pictures, (n, d), remembered by content where there is a cache."""
+    rows = images["pixels"].to_numpy(np.int64)
+    if cache is None:
+        return thumbnails(prepared, rows.tolist())
+    key = f"pictures of {THUMBNAIL_PX} px, of {prepared.shape[1]} px {PIXELS_VERSION}, cv2 {cv2.__version__}"
+    found = remembered(
+        cache / FOLDER,
+        key,
+        images["sha256"].tolist(),
+        lambda at: thumbnails(prepared, rows[at].tolist()).astype(np.uint8),  # whole numbers of a byte each
+    )
+    return found.astype(np.float64)
 
 
 def _learned(train: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:

@@ -69,3 +69,13 @@ def test_without_training_images_nothing_is_compared():
     )
     assert {against.accuracy.status, against.difference.status} == {"not_measurable"}
     assert against.findings == ()
+
+
+def test_what_is_remembered_of_pictures_changes_no_answer_and_is_not_looked_at_again(tmp_path):
+    table, pixels = workspace()
+    split = select_test(table, CLASSES)
+    plain, first = best_baseline(split, table, pixels), best_baseline(split, table, pixels, tmp_path)
+    again = best_baseline(split, table, np.zeros_like(pixels), tmp_path)
+    for found in (first, again):
+        assert found.sees == plain.sees
+        assert np.array_equal(found.called, plain.called)
