@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.backbone.features import Rows
 from tasks.contracts.errors import BrokenArtifact
 from tasks.contracts.files import replacing, write_record, write_text
 from tasks.contracts.model_records import EvaluationReport
@@ -47,7 +48,7 @@ class _Tested:
     ours: Loaded
     control: Loaded | None
     split: HeldOut
-    pixels: Pixels
+    pixels: Rows
     candidate: Floats
     scratch: Floats | None
 
@@ -158,23 +159,24 @@ def _draw_errors(report: EvaluationReport, tested: _Tested) -> None:
         part.write_bytes(error_sheet(shown, int((called != split.targets).sum()), len(split.targets)))
 
 
-def _trial(ws: Workspace, images: tuple[pd.DataFrame, HeldOut], pixels: Pixels, resamples: int, seed: int) -> Trial:
+def _trial(ws: Workspace, images: tuple[pd.DataFrame, HeldOut], pixels: Rows, resamples: int, seed: int) -> Trial:
     """The candidate, and the same network without what was done against a bias."""
     rng, (train, split) = np.random.default_rng([seed, _MITIGATION]), images
     before, after = (partial(_predicted, folder, split=split) for folder in (ws.candidate / UNMITIGATED, ws.candidate))
-    return Trial(before, after, train, split.rows, pixels, split.targets, resamples, rng)
+    return Trial(before, after, train, split.rows, pixels[:], split.targets, resamples, rng)
 
 
-def _pixels(prepared: Pixels, split: HeldOut) -> Pixels:
+def _pixels(prepared: Pixels, split: HeldOut) -> Rows:
+    """Of the test images, read when they are asked for: what is known of an image by its hash needs none."""
     rows = split.rows["pixels"].to_numpy(dtype=np.int64)
     outside = np.flatnonzero(rows < 0)
     if len(outside):
         path = split.rows["path"].iloc[outside[0]]
         raise BrokenArtifact(f"{path} is kept but has no prepared pixels; run `graft run --force quality`")
-    return np.asarray(prepared[rows])
+    return Rows(prepared, rows)
 
 
-def _probabilities(ws: Workspace, model: Loaded, pixels: Pixels, split: HeldOut) -> Floats:
+def _probabilities(ws: Workspace, model: Loaded, pixels: Rows, split: HeldOut) -> Floats:
     """Of the test images as they are."""
     made = cached_outputs(model.net, model.backbone, pixels, split.rows["sha256"].tolist(), ws.cache)
     return _whole(model.folder, chances(made), split)
