@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.hooks import RemovableHandle
 
+from tasks.backbone.meta import without_numbers
 from tasks.backbone.network import Backbone, TransferNet, pool
 from tasks.backbone.stages import Tap, own_state, trace
 from tasks.contracts.errors import BadUsage, GraftError, one_line
@@ -211,7 +212,7 @@ def _copy_of(backbone: Backbone, stages: int) -> nn.Module:
 def _stubbed(backbone: Backbone, trunk: Trunk) -> nn.Module:
     """The network with stubs for the frozen modules; all others, and all tensors, are the very same objects."""
     frozen = {name for stage in backbone.stages[: trunk.stages] for name in stage.modules}
-    calls = trace(copy.deepcopy(backbone.network).to("meta").eval(), backbone.input_px)
+    calls = trace(without_numbers(backbone.network).eval(), backbone.input_px)
     times = Counter(call.name for call in calls)
     shapes = {call.name: call.shape for call in calls if call.shape and times[call.name] == 1}
     memo: dict[int, Any] = {id(one): one for one in (*backbone.network.parameters(), *backbone.network.buffers())}

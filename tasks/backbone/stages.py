@@ -4,7 +4,6 @@ Nothing here knows a network by name. A stage ends where the side of the maps is
 NCHW (ResNet, VGG, ConvNeXt) or NHWC (Swin); in a chain of blocks that hand tokens on (ViT), with each block.
 """
 
-import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tasks.backbone.meta import without_numbers
 from tasks.contracts.errors import BadUsage, one_line
 
 
@@ -111,7 +111,7 @@ def cut_head(network: nn.Module, input_px: int) -> Structure:
     head = network.get_submodule(name)
     width = head.in_features if isinstance(head, nn.Linear) else head.in_channels
     network.set_submodule(name, nn.Identity())
-    traced = copy.deepcopy(network).to("meta").eval()
+    traced = without_numbers(network).eval()
     try:
         calls = trace(traced, input_px)
     except (RuntimeError, AssertionError, ValueError) as error:

@@ -1,13 +1,13 @@
 """How many threads a network's arithmetic is worth."""
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from tasks.backbone.meta import without_numbers
 
 FLOPS_PER_THREAD = 2e9  # of a forward pass over one batch
 
@@ -21,7 +21,7 @@ def fitting_threads(module: nn.Module, shape: tuple[int, ...]) -> Iterator[None]
     on one thread and at 60 on two. The count depends on the network and the machine only, so results stay repeatable.
     """
     before = torch.get_num_threads()
-    traced = _without_numbers(module).eval()
+    traced = without_numbers(module).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         traced(torch.empty(shape, device="meta"))
     torch.set_num_threads(max(1, min(before, round(counter.get_total_flops() / FLOPS_PER_THREAD))))
@@ -29,10 +29,3 @@ def fitting_threads(module: nn.Module, shape: tuple[int, ...]) -> Iterator[None]
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _without_numbers(module: nn.Module) -> nn.Module:
-    """A copy on the meta device. The numbers are not copied on the way: of 11 million that took 0.1 s."""
-    copies: dict[int, Any] = {id(one): one.to("meta") for one in module.buffers()}
-    copies |= {id(one): nn.Parameter(one.detach().to("meta"), one.requires_grad) for one in module.parameters()}
-    return copy.deepcopy(module, copies)
