@@ -47,7 +47,7 @@ def compare(ws: Workspace, champion: Standing, anchor: Standing, params: Registe
     rows = usable(checked, "promotion").drop_duplicates("component")
     if rows.empty:
         return Decision(False, "the promotion split is empty, so nothing can be compared")
-    bundles = {folder: load_bundle(folder) for folder in (champion.bundle, anchor.bundle)}
+    bundles = {folder: load_bundle(folder) for folder in {champion.bundle, anchor.bundle}}  # often one and the same
     bundles[ws.bundle] = offer.bundle
     look = offer.begin_look()
     said = {folder: _answers(bundle, ws, rows, prepared) for folder, bundle in bundles.items()}

@@ -48,7 +48,7 @@ def suits_bfloat16(module: nn.Module, device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     able = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return bool(able) and not _is_depthwise_with_batch_norm(module) and not _is_small_head(module)
+    return bool(able) and not _is_small_head(module) and not _is_depthwise_with_batch_norm(module)
 
 
 def _is_depthwise_with_batch_norm(module: nn.Module) -> bool:
@@ -58,9 +58,8 @@ def _is_depthwise_with_batch_norm(module: nn.Module) -> bool:
 
 
 def _is_small_head(module: nn.Module) -> bool:
-    if any(isinstance(part, nn.Conv2d) for part in module.modules()):
-        return False
-    return sum(parameter.numel() for parameter in module.parameters()) < _LEAST_WEIGHTS
+    weights = sum(parameter.numel() for parameter in module.parameters())
+    return weights < _LEAST_WEIGHTS and not any(isinstance(part, nn.Conv2d) for part in module.modules())
 
 
 @torch.inference_mode()

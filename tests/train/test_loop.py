@@ -8,12 +8,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from tasks.backbone.heads import make_head
 from tasks.contracts.errors import BadData, BadEnvironment
 from tasks.train.checkpoint import Checkpoint
 from tasks.train.clock import BESIDE, Clock, time_line
 from tasks.train.data import RowBatches
-from tasks.train.forward import choose_device
+from tasks.train.forward import choose_device, suits_bfloat16
 from tasks.train.loop import Learner, fit
 from tasks.train.objective import next_group_weights, sample_weights
 from tasks.train.schedules import rate_at
@@ -243,3 +245,13 @@ def test_the_learning_rate_warms_up_to_its_peak_and_falls_to_nothing(schedule, t
     peak = int(np.argmax(rates))
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("classes", "features", "wanted"), [(5, 896, False), (400, 896, True)], ids=["few weights", "many"]
+)
+def test_a_head_of_few_weights_is_not_worth_bfloat16_on_a_cpu(monkeypatch, classes, features, wanted):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    head = make_head("linear", features, classes, 0.2)
+    assert suits_bfloat16(head, torch.device("cpu")) == wanted
+    assert suits_bfloat16(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 5)), torch.device("cpu"))
