@@ -84,7 +84,7 @@ def test_a_search_in_two_calls_tries_what_one_call_tries(tmp_path):
 
 @pytest.mark.parametrize("strategy", [HEADS, pytest.param("fine_tuning", marks=pytest.mark.slow)])
 def test_a_killed_search_goes_on_and_counts_on(tmp_path, strategy):
-    killed, wanted = tmp_path / "killed", 8 if strategy == HEADS else 4
+    killed = tmp_path / "killed"
     command = [sys.executable, "-m", "tests.train.tuned", str(killed), strategy, "1000"]
     running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -93,6 +93,7 @@ def test_a_killed_search_goes_on_and_counts_on(tmp_path, strategy):
     os.kill(running.pid, signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     left = states(killed)
+    wanted = len(left) + 2  # a head is learned so fast that several were before the kill came
     report = only(strategy, tuning(killed, strategy=strategy), Limits(trials=wanted))
     assert report.interrupted == left.count("RUNNING") == 1
     assert 1 <= len(left) - 1 < len(report.trials) == wanted
