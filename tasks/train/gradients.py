@@ -98,25 +98,27 @@ def fewer(images: int) -> int:
 def _all_pieces(module: nn.Module, batch: Batch, weights: Tensor, how: Pieces, statistics: Statistics) -> Tensor | None:
     """The losses of this process's samples; None where memory ran out."""
     parts = _split(len(weights), how.at_once)
-    is_whole = len(parts) == 1
-    sums = [] if is_whole else [torch.zeros_like(before) for _, before in statistics.before]
+    several = len(parts) > 1  # nothing need be cut, summed or put back of a batch that goes through whole
+    sums = [torch.zeros_like(before) for _, before in statistics.before] if several else []
     found = []
     try:
         for number, part in enumerate(parts):
             if number:
                 statistics.restore()
             _seed((*how.stream, how.ranks.rank * len(parts) + number), how.device)  # mixing and dropout
-            piece = mixed(batch if is_whole else batch.part(part), how.mixup, how.cutmix)
+            piece = mixed(batch.part(part) if several else batch, how.mixup, how.cutmix)
             sample_losses = losses(forward(module, piece.inputs, how.device), piece, how.label_smoothing)
             (sample_losses * weights[part].to(how.device)).sum().backward()  # type: ignore[no-untyped-call]
             found.append(sample_losses.detach().cpu())
-            for total, (buffer, _) in zip(sums, statistics.before, strict=not is_whole):
-                total.add_(buffer)
+            if several:
+                for total, (buffer, _) in zip(sums, statistics.before, strict=True):
+                    total.add_(buffer)
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise
         return None
-    _put_mean(statistics, sums, len(parts))
+    if several:
+        _put_mean(statistics, sums, len(parts))
     return torch.cat(found)
 
 
@@ -140,9 +142,8 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 @torch.no_grad()
 def _put_mean(statistics: Statistics, sums: list[Tensor], count: int) -> None:
-    if count > 1:
-        for total, (buffer, _) in zip(sums, statistics.before, strict=True):
-            buffer.copy_(total / count)
+    for total, (buffer, _) in zip(sums, statistics.before, strict=True):
+        buffer.copy_(total / count)
 
 
 @torch.no_grad()
