@@ -14,7 +14,7 @@ from tasks.backbone.scores import assign_folds
 REPEATS = 8  # each judges every image once, from the other half: different enough to show chance as chance
 _RIDGE = 1e-3  # of the features' own unit variance; matters only where a class is constant
 _ROWS_AT_ONCE = 512
-_ROUNDING = 1e-12  # of a column's power: what is left of a constant one where its square is taken off
+_ROUNDING = 1e-12  # of a column's power in all rows: what may be left of a constant where sums are taken off sums
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -61,14 +61,15 @@ def elect(features: Floats, labels: Ints, components: Names, seed: int) -> Commi
     middle = features.mean(axis=0, dtype=np.float64)
     centred = features - middle
     everyone = moments(centred, labels, np.arange(len(labels)), classes)
+    scale = np.diagonal(everyone.products) / len(labels)
     groups = np.unique(components, return_inverse=True)[1].tolist()
     halves, members = [], []
     for repeat in range(REPEATS):
         half = assign_folds(labels, groups, 2, seed=seed * REPEATS + repeat)
         first, second = (np.flatnonzero(half == side) for side in (0, 1))
         known = moments(centred, labels, first, classes)
-        of_first = _learned(centred, labels, first, known, middle)
-        of_second = _learned(centred, labels, second, everyone - known, middle)
+        of_first = _learned(centred, labels, first, known, (middle, scale))
+        of_second = _learned(centred, labels, second, everyone - known, (middle, scale))
         halves.append(half)
         members.append((of_second, of_first))  # a half is judged by the member that saw the other
     return Committee(np.stack(halves), tuple(members))
@@ -83,7 +84,8 @@ def discriminant(features: Floats, labels: Ints, classes: int) -> Discriminant:
     middle = features.mean(axis=0, dtype=np.float64)
     centred = features - middle
     every = np.arange(len(labels))
-    return _learned(centred, labels, every, moments(centred, labels, every, classes), middle)
+    known = moments(centred, labels, every, classes)
+    return _learned(centred, labels, every, known, (middle, np.diagonal(known.products) / len(labels)))
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,15 @@ def _pieces(rows: Ints) -> list[Ints]:
     return np.array_split(rows, range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE))
 
 
-def _learned(features: Floats, labels: Ints, rows: Ints, known: Moments, origin: Floats) -> Discriminant:
-    """From some `rows` of `features` (n, d), from which `origin` (d,) was taken; their moments are `known`."""
-    n, counts = len(rows), known.counts
-    middle, power = known.sums.sum(axis=0) / n, np.diagonal(known.products) / n
-    variance = power - middle**2
-    spread = np.where(variance > _ROUNDING * power, np.sqrt(np.maximum(variance, 0)), 1.0)
+def _learned(features: Floats, labels: Ints, rows: Ints, known: Moments, every: tuple[Floats, Floats]) -> Discriminant:
+    """From some `rows` of `features` (n, d), whose moments are `known`.
+
+    `every`: of all rows, the means (d,) that were taken off the features, and the power (d,) that is left.
+    """
+    n, counts, (origin, scale) = len(rows), known.counts, every
+    middle = known.sums.sum(axis=0) / n
+    variance = np.diagonal(known.products) / n - middle**2
+    spread = np.where(variance > _ROUNDING * scale, np.sqrt(np.maximum(variance, 0)), 1.0)
     means = known.sums / np.maximum(counts, 1)[:, None]
     within = (known.products - means.T @ known.sums) / np.outer(spread, spread)
     lengths = [(((features[some] - means[labels[some]]) / spread) ** 2).sum(axis=1) for some in _pieces(rows)]

@@ -240,11 +240,14 @@ def test_a_class_without_images_is_never_called():
     assert not (scores.argmax(axis=1) == 1).any()
 
 
-def test_members_of_a_committee_are_discriminants_of_the_other_half():
-    features, labels = clusters(3, 60, 0.6)
+@pytest.mark.parametrize("seed", range(3))
+def test_members_of_a_committee_are_discriminants_of_the_other_half(seed):
+    features, labels = clusters(3, 2000, 0.6)
     features[:, 0] = 7.0  # a constant, of which rounding alone is left
+    features[:, 1:4] = 0.0  # a constant in the half that has not the one row
+    features[[seed, 3000 + seed, 5000], [1, 2, 3]] = 3.7, 1e3, -0.01
     labels = labels.astype(np.int64)
-    committee = elect(features, labels, np.arange(180).astype(str), 4)
+    committee = elect(features, labels, np.arange(6000).astype(str), seed)
     for half, pair in zip(committee.halves, committee.members, strict=True):
         for side, member in enumerate(pair):
             seen = half != side
