@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,30 +56,35 @@ def open_repository(
 
 @contextmanager
 def _opened(root: Path, config: dict[str, dict[str, Any]] | None) -> Iterator[Any]:
-    """The repository; what it knows of the files is forgotten at the end."""
-    repo = _kept(root, *_stamps(root)) if config is None else _made(root, config)
+    """The repository; one without a `config` of its own is kept, and forgets what it knows of the files."""
+    from dvc.repo import Repo
+
+    if config is not None:
+        with Repo(str(root), _wait_for_lock=True, config=config) as repo:
+            yield repo
+        return
+    repo = _kept(root, *_stamps(root))
     try:
         yield repo
     finally:
-        repo._reset()
+        repo._reset()  # which closes what is open
 
 
 @lru_cache(maxsize=1)
 def _kept(root: Path, *_settings: int) -> Any:
     """Made once, as that takes longer than most answers; other settings make another."""
-    return _made(root)
-
-
-def _made(root: Path, config: dict[str, dict[str, Any]] | None = None) -> Any:
     from dvc.repo import Repo
 
-    return Repo(str(root), _wait_for_lock=True, config=config)
+    return Repo(str(root), _wait_for_lock=True)
 
 
 def _stamps(root: Path) -> Iterator[int]:
-    """What changes when DVC's settings do."""
-    for path in (root / ".dvc" / "config", root / ".dvc" / "config.local"):
-        if path.exists():
+    """What changes when DVC's settings do: those of the workspace, the user and the machine."""
+    from dvc.config import Config
+
+    folders = (root / ".dvc", *(Path(Config.get_dir(level)) for level in ("global", "system")))
+    for path in (*(folder / "config" for folder in folders), root / ".dvc" / "config.local"):
+        with suppress(OSError):  # most are not there
             known = path.stat()
             yield from (known.st_ino, known.st_mtime_ns)
 

@@ -1,7 +1,8 @@
-"""What DVC finds in what a stage reads, asked again only where a file there has another name, place, size or time."""
+"""What DVC finds in what a stage reads, asked again only where a file there changed; DVC's own methods are wrapped."""
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,7 @@ def look_once(dep: Any) -> None:
     """Let a dependency of DVC's answer from memory; DVC goes through its files four times for a stage that runs."""
     dep._build = _once(_only_where_changed(dep.fs_path, dep._build))
     if hasattr(dep, "read_params"):
-        dep.read_params = _once(dep.read_params)
+        dep.read_params = cache(dep.read_params)
 
 
 def _once(ask: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
 """A stage brought up to date: asked of DVC whether it is stale, run in process, committed into `dvc.lock`.
 
-The only module that talks to DVC's pipeline. DVC's own driver (`dvc repro`) and this one leave the same state behind,
-so either may follow the other.
+Beside flows/looks.py the only module that talks to DVC's pipeline. DVC's own driver (`dvc repro`) and this one leave
+the same state behind, so either may follow the other.
 """
 
 import importlib

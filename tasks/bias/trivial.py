@@ -23,6 +23,7 @@ from tasks.contracts.records import Finding, Statistic
 from tasks.evaluate.metrics import wilson
 
 THUMBNAIL_PX = 16
+THUMBNAIL_CODE = 1  # raised when a small picture changes
 MIN_FALL = 0.1  # of the accuracy from train to val, beyond what the intervals allow
 MIN_IMAGES = 20
 _FOLDS = 5

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tasks.calibrate.temperature import Floats, Ints
 from tasks.contracts.prepared import Pixels
 
+DRAWS_CODE = 1  # raised when a draw changes
 _GRID_PX = 4  # a hash of every fourth row and column takes a sixteenth of the time, and no two pictures agree there
 _FINEST = 10**6  # the largest denominator of a share
 

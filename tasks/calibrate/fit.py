@@ -17,8 +17,8 @@ from tasks.backbone.cache import FOLDER, remembered
 from tasks.backbone.features import Rows
 from tasks.backbone.network import TransferNet
 from tasks.calibrate.calibration import FALSE_FLAGS, Calibration
-from tasks.calibrate.conformal import draws_of, quantile, scores_of
-from tasks.calibrate.looks import CODE, looks_of
+from tasks.calibrate.conformal import DRAWS_CODE, draws_of, quantile, scores_of
+from tasks.calibrate.looks import LOOKS_CODE, looks_of
 from tasks.calibrate.temperature import Floats, Ints, fit_temperature, probabilities
 from tasks.calibrate.unlike import MOST_REFERENCES, Floats32, familiar
 from tasks.contracts.errors import BadData
@@ -82,7 +82,7 @@ def given_of(net: TransferNet, backbone: BackboneRef, prepared: Pixels, rows: pd
     pixels, hashes = Rows(prepared, rows["pixels"].to_numpy(np.int64)), rows["sha256"].tolist()
     made = cached_outputs(net, backbone, pixels, hashes, cache)
     made_by = f"cv2 {cv2.__version__}, numpy {np.__version__}"
-    key = f"looks and draws {CODE}, {pixels.shape[1]} px {PIXELS_VERSION}, {made_by}"
+    key = f"looks {LOOKS_CODE} and draws {DRAWS_CODE}, {pixels.shape[1]} px {PIXELS_VERSION}, {made_by}"
     seen = remembered(cache / FOLDER, key, hashes, lambda at: _seen(pixels, at))
     return Given(made.logits, made.features, seen[:, :-1].astype(np.float32), seen[:, -1])
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.prepared import Pixels
 
-CODE = 1  # raised when a look changes
+LOOKS_CODE = 1  # raised when a look changes
 MOST_PX = 32
 _FAINT = 0.003  # of the tones: below it a detail counts as none
 

@@ -40,11 +40,12 @@ def locked_params(ws: Workspace, stage: str) -> dict[str, Any]:
 def tracked(ws: Workspace, stage: str, place: str) -> dict[str, Any]:
     """DVC's `hash` of what a stage last read or made at `place`, its `bytes`, and of a folder its number of `files`.
 
-    Raises BadUsage where the stage has nothing there.
+    Raises BadUsage where the stage has nothing there or never ran.
     """
-    known = locked(ws, stage).get(place)
-    if known is None:
-        raise BadUsage(f"the stage {stage} has nothing at {place}")
+    places = locked(ws, stage)
+    if place not in places:
+        raise BadUsage(f"the stage {stage} has {f'nothing at {place}' if places else 'not run yet'}")
+    known = places[place]
     words = {"hash": "md5", "bytes": "size", "files": "nfiles"}
     return {word: known[key] for word, key in words.items() if key in known}
 
@@ -59,5 +60,5 @@ def _read(ws: Workspace, place: str) -> Iterator[Any]:
     path = ws.root / place
     try:
         yield YAML(typ="safe").load(path) if path.exists() else None
-    except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, IndexError, TypeError):
+    except (YAMLError, ValueError, AttributeError, LookupError, TypeError):
         raise BadEnvironment(f"{path} is not as DVC writes it; `git -C {ws.root} checkout HEAD -- {place}`") from None

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tasks.backbone.cache import FOLDER, remembered
 from tasks.bias.features import trivial_features
-from tasks.bias.trivial import THUMBNAIL_PX, fitted, thumbnails
+from tasks.bias.trivial import THUMBNAIL_CODE, THUMBNAIL_PX, fitted, thumbnails
 from tasks.contracts.images import PIXELS_VERSION
 from tasks.contracts.prepared import Pixels
 from tasks.contracts.records import Finding, Statistic
@@ -98,7 +98,8 @@ def _small(images: pd.DataFrame, prepared: Pixels, cache: Path | None) -> Floats
     rows = images["pixels"].to_numpy(np.int64)
     if cache is None:
         return thumbnails(prepared, rows.tolist())
-    key = f"pictures of {THUMBNAIL_PX} px, of {prepared.shape[1]} px {PIXELS_VERSION}, cv2 {cv2.__version__}"
+    made_of = f"{prepared.shape[1]} px {PIXELS_VERSION}, cv2 {cv2.__version__}"
+    key = f"pictures {THUMBNAIL_CODE} of {THUMBNAIL_PX} px, of {made_of}"
     found = remembered(
         cache / FOLDER,
         key,

@@ -38,19 +38,22 @@ _OUTCOMES, _MITIGATION, _TRIVIAL, _SLICES, _CORRUPTED, _CALIBRATION = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
-class _Tested:
-    """Both models and their probabilities (n, k) of the test images, and the prepared pixels, in the order of `split`.
+class _Asked:
+    """A model and its probabilities (n, k) of the test images."""
 
-    What is the control's is None where none was trained.
-    """
+    model: Loaded
+    probabilities: Floats
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """Both models, the control where one was trained, and the prepared pixels of the test images, as in `split`."""
 
     ws: Workspace
-    ours: Loaded
-    control: Loaded | None
     split: HeldOut
     pixels: Rows
-    candidate: Floats
-    scratch: Floats | None
+    candidate: _Asked
+    control: _Asked | None
 
 
 def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
@@ -68,20 +71,22 @@ def run(ws: Workspace, params: EvaluateParams, seed: int) -> Metrics:
     checked, prepared = open_checked(ws)
     split = select_test(checked, tuple(model["classes"]))
     pixels = _pixels(prepared, split)
-    ours, control = load(ws.candidate), load(ws.scratch) if with_control else None
-    candidate = _probabilities(ws, ours, pixels, split)
-    scratch = _probabilities(ws, control, pixels, split) if control else None
+    ours = _asked(ws, ws.candidate, pixels, split)
+    control = _asked(ws, ws.scratch, pixels, split) if with_control else None
+    candidate, scratch = ours.probabilities, control.probabilities if control else None
     report = evaluate(split, candidate, scratch, params.resamples, seed)
     sections, found = outcomes(split, candidate, params, np.random.default_rng([seed, _OUTCOMES]))
     train = Images(usable(checked, "train"), prepared)
-    brought, more = inherited_bias(ws, ours.backbone, train, params, seed)
+    brought, more = inherited_bias(ws, ours.model.backbone, train, params, seed)
     report = replace(report, sections=(*sections, brought), findings=(*report.findings, *found, *more))
-    tested = _Tested(ws, ours, control, split, pixels, candidate, scratch)
+    tested = _Tested(ws, split, pixels, ours, control)
     report = _against_trivial(report, tested, Images(checked, prepared), params, seed)
     report = _sliced(report, tested, params, seed)
     report = _corrupted(report, tested, params, seed)
     rng = np.random.default_rng([seed, _CALIBRATION])
-    trusted = calibration_section(ws, split, (checked, prepared), (ours, report.candidate), (rng, params.resamples))
+    trusted = calibration_section(
+        ws, split, (checked, prepared), (ours.model, report.candidate), (rng, params.resamples)
+    )
     report = replace(report, sections=(*report.sections, trusted))
     if (ws.candidate / UNMITIGATED).is_dir():
         trial = _trial(ws, (train.rows, split), pixels, params.resamples, seed)
@@ -104,7 +109,7 @@ def _against_trivial(
     """With the paired comparison with the best model that cannot see the subject."""
     baseline = best_baseline(tested.split, images.rows, images.prepared, tested.ws.cache)
     rng = np.random.default_rng([seed, _TRIVIAL])
-    found = against_baseline(tested.split, tested.candidate, baseline, rng, params.resamples)
+    found = against_baseline(tested.split, tested.candidate.probabilities, baseline, rng, params.resamples)
     return replace(
         report,
         trivial=found.accuracy,
@@ -115,7 +120,9 @@ def _against_trivial(
 
 def _sliced(report: EvaluationReport, tested: _Tested, params: EvaluateParams, seed: int) -> EvaluationReport:
     """With the slices that the candidate does worst on, first."""
-    sections, findings = slices(tested.split, tested.candidate, params, np.random.default_rng([seed, _SLICES]))
+    sections, findings = slices(
+        tested.split, tested.candidate.probabilities, params, np.random.default_rng([seed, _SLICES])
+    )
     return replace(report, sections=(*sections, *report.sections), findings=(*report.findings, *findings))
 
 
@@ -124,12 +131,10 @@ def _corrupted(report: EvaluationReport, tested: _Tested, params: EvaluateParams
     each, targets = params.corrupted_images, tested.split.targets
     if not each or not len(targets):
         return report
-    models = [(tested.ours, tested.candidate)]
-    if tested.control is not None and tested.scratch is not None:
-        models.append((tested.control, tested.scratch))
+    models = [tested.candidate, *([tested.control] if tested.control else [])]
     subject = Subject(
-        models=tuple(_answering(model, tested.ws.cache) for model, _ in models),
-        clean=tuple(found.argmax(axis=1) == targets for _, found in models),
+        models=tuple(_answering(one.model, tested.ws.cache) for one in models),
+        clean=tuple(one.probabilities.argmax(axis=1) == targets for one in models),
         pixels=tested.pixels,
         targets=targets,
         sha256s=tuple(tested.split.rows["sha256"]),
@@ -150,10 +155,11 @@ def _draw_errors(report: EvaluationReport, tested: _Tested) -> None:
     split, told = tested.split, report.mistakes[:MOST_SHOWN]
     place = {path: i for i, path in enumerate(split.rows["path"])}
     at = np.array([place[one.path] for one in told], np.int64)
-    called = tested.candidate.argmax(axis=1)
+    called = tested.candidate.probabilities.argmax(axis=1)
     shown: list[Shown] = []
     if told:
-        maps = saliency(tested.ours.net, tested.ours.backbone, tested.pixels[at], called[at])
+        model = tested.candidate.model
+        maps = saliency(model.net, model.backbone, tested.pixels[at], called[at])
         shown = [Shown(*one) for one in zip(told, tested.pixels[at], maps, strict=True)]
     with replacing(tested.ws.errors) as part:
         part.write_bytes(error_sheet(shown, int((called != split.targets).sum()), len(split.targets)))
@@ -176,10 +182,11 @@ def _pixels(prepared: Pixels, split: HeldOut) -> Rows:
     return Rows(prepared, rows)
 
 
-def _probabilities(ws: Workspace, model: Loaded, pixels: Rows, split: HeldOut) -> Floats:
-    """Of the test images as they are."""
+def _asked(ws: Workspace, folder: Path, pixels: Rows, split: HeldOut) -> _Asked:
+    """The model in `folder`, and what it says of the test images as they are."""
+    model = load(folder)
     made = cached_outputs(model.net, model.backbone, pixels, split.rows["sha256"].tolist(), ws.cache)
-    return _whole(model.folder, chances(made), split)
+    return _Asked(model, _whole(folder, chances(made), split))
 
 
 def _predicted(model: Path, pixels: Pixels, split: HeldOut) -> Floats:

@@ -39,7 +39,7 @@ _NEIGHBOURS = _LOOKED_AT + 6  # in each view: itself, and room where several lie
 _COPIES, _SMALL_PART = (12, 50), 0.025  # so many of one picture at least and at most, and so large a share of all
 _CROWD, _DENSE, _ALMOST_EQUAL = 6, 0.5, 0.99  # pictures, share of pairs, similarity
 _CANDIDATE = ["a", "b", "view", "bits"]
-_EXHAUSTIVE = 16_384  # pictures up to which every hash is compared with every other; beyond, cells cost a third
+_EXHAUSTIVE = 16_384  # pictures up to which every hash is compared with every other
 _CELLS_PER_ROOT, _CELLS_SEARCHED = 2, 32
 _SPREAD, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)  # of a multiplicative hash (Knuth, 1973, section 6.4)
 _QUERIES = 20_000  # pictures that are searched for at once
@@ -111,7 +111,7 @@ def _table(pairs: list[Pair]) -> pd.DataFrame:
 def index_of(codes: Codes) -> "faiss.IndexBinary":
     """What finds the nearest of `codes` (n, BITS / 8).
 
-    Exact up to _EXHAUSTIVE. Beyond, about 2 * sqrt(n) cells lie about some of the codes, and the nearest cells are
+    Exact up to _EXHAUSTIVE. Beyond, 1.4 to 2 times sqrt(n) cells lie about some of the codes, and the nearest cells are
     looked into. Cells about the means of clusters find no more, and take minutes to learn. How many there are changes
     in steps, and the codes are drawn by a hash, so that few cells change, and few neighbours, as pictures are added.
     """
@@ -164,7 +164,7 @@ def _looked_at(thumbnails: Thumbnails, at: Rows) -> NDArray[np.uint8]:
     for start in range(0, len(at), _LOOKED_AT_ONCE):
         some = at[start : start + _LOOKED_AT_ONCE]
         grey = _grey(thumbnails[np.resize(some, _LOOKED_AT_ONCE)])
-        with threadpool_limits(1, "blas"):  # so small products cost several threads four times as much
+        with threadpool_limits(1, "blas"):  # threads only wait for each other in products so small
             codes = hashes(grey).transpose(1, 0, 2).reshape(len(grey), -1)
         is_flat = grey.std(axis=(1, 2)) <= _FLAT_LEVELS
         detail = [

@@ -47,14 +47,14 @@ def run(ws: Workspace, params: QualityParams, seed: int) -> QualityReport:
     remembered = read_splits(ws.splits, params.splits)
     store, scanned = _scanned(ws, manifest, params)
     decided = apply_decisions(scanned, decisions)
-    judged = partial(judge, params=params, found=pictured(decided.table, params.limits))
-    compared, pairs, links = _compared(decided.table, store, ws.cache, judged)
-    in_splits = _in_splits(compared, links, remembered, params, judged)
+    rule = partial(judge, params=params, found=pictured(decided.table, params.limits))
+    compared, pairs, links = _compared(decided.table, store, ws.cache, rule)
+    in_splits = _in_splits(compared, links, remembered, params, rule)
     from tasks.quality.label_check import check_labels, write_labels  # brings torch, which the scan does not need
 
     with doing("looking for wrong labels"):
         labels = check_labels(ws, _kept(in_splits), store, seed)
-    checked = judged(_with_reasons(in_splits, labels.reasons))
+    checked = rule(_with_reasons(in_splits, labels.reasons))
     with doing("checking the data contract"):
         held = hold_contract(checked, (*own_rules(checked, params.min_kept), *promised))
     report = _report(checked, Checks(pairs, held.rules, decided.unmatched, labels.findings), labels.statistics)
@@ -80,11 +80,11 @@ def _scanned(ws: Workspace, manifest: pd.DataFrame, params: QualityParams) -> tu
 
 
 def _compared(
-    decided: pd.DataFrame, store: Store, cache: Path, judged: Judge
+    decided: pd.DataFrame, store: Store, cache: Path, rule: Judge
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The judged table, the pairs of duplicates, and the links between near-duplicates that stay."""
     exact = exact_duplicates(decided)
-    distinct = judged(_with_reasons(decided, exact.reasons))
+    distinct = rule(_with_reasons(decided, exact.reasons))
     kept = _kept(distinct)
     overlaid = Overlaid(kept["sha256"].tolist(), cache, store.folder.name)
     with doing(f"comparing {len(kept):,} images"):
@@ -92,14 +92,14 @@ def _compared(
     overlaid.keep()
     pairs = pd.concat([exact.pairs, near.pairs], ignore_index=True)
     return (
-        judged(_with_reasons(distinct, near.reasons)),
+        rule(_with_reasons(distinct, near.reasons)),
         pairs.sort_values(["a", "b"], ignore_index=True),
         near.links,
     )
 
 
 def _in_splits(
-    compared: pd.DataFrame, links: pd.DataFrame, remembered: dict[str, str], params: QualityParams, judged: Judge
+    compared: pd.DataFrame, links: pd.DataFrame, remembered: dict[str, str], params: QualityParams, rule: Judge
 ) -> pd.DataFrame:
     """The final `split` and the `component` of every kept row, null for the others.
 
@@ -108,7 +108,7 @@ def _in_splits(
     kept = _kept(compared)
     found = splits.assign(kept, links, remembered, params.splits)
     names = kept["sha256"].groupby(found.component).transform("min")
-    checked = judged(_with_reasons(compared, found.reasons))
+    checked = rule(_with_reasons(compared, found.reasons))
     return checked.assign(
         split=found.split.reindex(checked.index).astype("str"),
         component=names.drop(index=list(found.reasons)).reindex(checked.index).astype("str"),

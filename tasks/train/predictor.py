@@ -27,7 +27,7 @@ class Loaded:
 
 
 def load(folder: Path) -> Loaded:
-    """The model in `folder`, to be asked many questions: a load takes as long as ten images.
+    """The model in `folder`, to be asked many questions.
 
     Raises BrokenArtifact where it is missing or broken.
     """

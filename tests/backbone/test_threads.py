@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models import VisionTransformer, mobilenet_v3_small, shufflenet_v2_x0_5
 
 from tasks.backbone.layouts import resnet18
+from tasks.backbone.meta import without_numbers
 from tasks.backbone.threads import FLOPS_PER_THREAD, fitting_threads
 
 
@@ -32,15 +33,11 @@ def test_threads_are_those_that_the_multiplications_are_worth():
 @pytest.mark.parametrize(("side", "threads"), [(8, 1), (256, 4)])
 def test_threads_follow_the_work_and_are_given_back(side, threads):
     network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.Conv2d(64, 64, 3))  # 76,000 FLOPs and more for each pixel
-    before = torch.get_num_threads()
     torch.set_num_threads(4)
-    try:
-        with fitting_threads(network, (2, 3, side, side)):
-            assert torch.get_num_threads() == threads
-        assert torch.get_num_threads() == 4
-        assert next(network.parameters()).device.type == "cpu"
-    finally:
-        torch.set_num_threads(before)
+    with fitting_threads(network, (2, 3, side, side)):
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 4
+    assert next(network.parameters()).device.type == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -70,3 +67,14 @@ def test_shared_weights_are_counted_once_for_each_use():
     layer = nn.Linear(1000, 1000)
     batch = round(FLOPS_PER_THREAD / 2e6)
     assert threads_of(nn.Sequential(layer, layer), (batch, 1000)) == 2
+
+
+def test_a_copy_without_numbers_is_of_the_same_form():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(3, 4))
+    module[2].weight = module[0].weight  # tied
+    module[0].bias.requires_grad_(False)
+    copied = without_numbers(module)
+    assert {value.device.type for value in copied.state_dict().values()} == {"meta"}
+    assert copied[2].weight is copied[0].weight
+    assert [one.requires_grad for one in copied.parameters()] == [one.requires_grad for one in module.parameters()]
+    assert {value.device.type for value in module.state_dict().values()} == {"cpu"}

@@ -140,6 +140,37 @@ def test_a_lock_file_that_cannot_be_read_comes_with_what_to_do(tmp_path: Path, t
         bring_up_to_date(ws, "ingest")
 
 
+@pytest.mark.parametrize(
+    "stages", ["abc", "{quality: abc}", "{quality: {outs: [abc]}}", "{quality: {deps: [{path: a}]}}"]
+)
+def test_a_lock_file_of_another_form_is_named_with_what_to_do(tmp_path: Path, stages: str) -> None:
+    ws = Workspace(tmp_path)
+    (tmp_path / "dvc.lock").write_text(f"schema: '2.0'\nstages: {stages}\n", encoding="utf-8")
+    with pytest.raises(
+        BadEnvironment, match=r"dvc\.lock is not as DVC writes it; `git -C .* checkout HEAD -- dvc\.lock`$"
+    ):
+        tracked(ws, "quality", "data/checked.parquet")
+
+
+def test_a_stage_that_never_ran_has_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadUsage, match=r"^the stage quality has not run yet$"):
+        tracked(Workspace(tmp_path), "quality", "data/checked.parquet")
+
+
+def test_each_workspace_has_its_own_repository_and_new_settings_are_obeyed(tmp_path: Path) -> None:
+    first, second = (init(tmp_path / name, write_images(tmp_path / "photos", 1)) for name in ("first", "second"))
+
+    def cache_of(ws: Workspace) -> Path:
+        with open_repository(ws) as repo:
+            assert Path(repo.root_dir) == ws.root
+            return Path(repo.cache.local.path)
+
+    for ws in (first, second, first):
+        assert cache_of(ws).is_relative_to(ws.root)
+    (first.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {tmp_path / 'shared'}\n", encoding="utf-8")
+    assert cache_of(first).is_relative_to(tmp_path / "shared")
+
+
 @pytest.fixture(scope="module")
 def divided(tmp_path_factory) -> tuple[Workspace, dict[str, str]]:
     """A workspace after quality, and its splits, which are not those that it would give anew. Copy it."""

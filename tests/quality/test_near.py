@@ -126,27 +126,29 @@ def test_a_pair_is_laid_over_once_whatever_comes_and_goes(tmp_path, monkeypatch)
     assert set(pairs(looked_at(every))) == expected
 
 
-def test_searching_in_cells_finds_what_comparing_all_finds(monkeypatch):
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, 256, (200, 32), dtype=np.uint8)[rng.integers(0, 200, 4000)]  # hashes come in clusters
-    codes ^= np.packbits(rng.random((4000, 256)) < 0.2, axis=1)
-    codes[2000:] = codes[:2000] ^ np.packbits(rng.random((2000, 256)) < 0.08, axis=1)
-    exact = index_of(codes).search(codes, 2)
-    monkeypatch.setattr("tasks.quality.near._EXHAUSTIVE", 100)
-    some = index_of(codes).search(codes, 2)
-    assert (exact[1][:, 1] == np.roll(np.arange(4000), 2000)).all()
-    assert (some[1][:, 1] == exact[1][:, 1]).mean() > 0.97
+def crowds(rng, crowds: int, codes: int, apart: float):
+    """Hashes come in clusters."""
+    found = rng.integers(0, 256, (crowds, 32), dtype=np.uint8)[rng.integers(0, crowds, codes)]
+    return found ^ np.packbits(rng.random((codes, 256)) < apart, axis=1)
 
 
-def test_few_neighbours_change_where_few_pictures_come(monkeypatch):
-    monkeypatch.setattr("tasks.quality.near._EXHAUSTIVE", 100)
+def test_searching_in_cells_finds_what_comparing_all_finds():
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, 256, (400, 32), dtype=np.uint8)[rng.integers(0, 400, 5000)]
-    codes ^= np.packbits(rng.random((5000, 256)) < 0.1, axis=1)
-    before, after = (
+    codes = crowds(rng, 1000, 20_000, 0.2)
+    codes[10_000:] = codes[:10_000] ^ np.packbits(rng.random((10_000, 256)) < 0.08, axis=1)  # the nearest there is
+    found = index_of(codes)
+    assert type(found).__name__ == "IndexBinaryIVF"
+    assert (found.search(codes[:2000], 2)[1][:, 1] == np.arange(2000) + 10_000).mean() > 0.97
+
+
+@pytest.mark.parametrize(("before", "after", "stay"), [(4750, 5000, 0.98), (4000, 4200, 0.95)], ids=["", "more cells"])
+def test_few_neighbours_change_where_few_pictures_come(monkeypatch, before, after, stay):
+    monkeypatch.setattr("tasks.quality.near._EXHAUSTIVE", 100)
+    codes = crowds(np.random.default_rng(0), 400, after, 0.1)
+    then, now = (
         pd.MultiIndex.from_frame(near.candidates(np.stack([some, some]))[["low", "high"]])
-        for some in (codes[:4750], codes)
+        for some in (codes[:before], codes)
     )
-    stayed = after[after.get_level_values("high") < 4750]
-    assert len(stayed) > 20_000
-    assert stayed.isin(before).mean() > 0.98
+    stayed = now[now.get_level_values("high") < before]
+    assert len(stayed) > 15_000
+    assert stayed.isin(then).mean() > stay
