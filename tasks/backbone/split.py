@@ -131,6 +131,7 @@ class Rest(nn.Module):
         super().__init__()
         backbone = net.backbone
         self.pieces, self.input_px, self.with_last = trunk.pieces, backbone.input_px, backbone.with_last
+        self.autocast = trunk.autocast
         self.taps: tuple[Tap, ...] = tuple(tap for tap in backbone.taps if tap not in trunk.taps)
         self.network, self.head = _stubbed(backbone, trunk), net.head
         self.stubs = [module for module in self.network.modules() if isinstance(module, Stub)]

@@ -4,6 +4,7 @@ import http.client
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -135,6 +136,14 @@ def test_lines_that_are_cut_short_take_nobody_elses_with_them(ws):
         assert (mine.read_text(), mine.with_name("post-commit").read_text()) == (cut, other)
 
 
+@pytest.fixture
+def hangups():
+    """They end what is started, also where these tests run under `nohup`, which hands on that it ignores them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(
     ("script", "answer"),
     [
@@ -144,6 +153,7 @@ def test_lines_that_are_cut_short_take_nobody_elses_with_them(ws):
         *((f"exit {code}", True) for code in (0, 1, 3, 5)),
     ],
 )
+@pytest.mark.usefixtures("hangups")
 def test_a_run_that_is_ended_from_outside_is_not_done(ws, monkeypatch, tmp_path, capsys, script, answer):
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")

@@ -53,8 +53,9 @@ def test_a_probe_trains_the_head_alone_and_proves_it(tmp_path):
     assert len(shards(tmp_path)) == 2
 
 
-def test_frozen_stages_are_computed_once_and_the_losses_stay(tmp_path, monkeypatch):
-    strategy = FineTuning(2)
+@pytest.mark.parametrize("stages", [2, 5], ids=["some", "all"])
+def test_frozen_stages_are_computed_once_and_the_losses_stay(tmp_path, monkeypatch, stages):
+    strategy = FineTuning(stages)
     cached = transfer(task(tmp_path / "a"), strategy)
     monkeypatch.setattr(Task, "keeps_views", property(lambda _task: False))
     anew = transfer(task(tmp_path / "b"), strategy)
