@@ -43,7 +43,8 @@ def test_a_schedule_fires_and_its_run_completes(up):
     assert graft(up, "deploy", "--dry-run").stdout == f"{line}\n"
     assert line in graft(up, "deploy").stdout
     assert "agrees" in graft(up, "deploy").stdout
-    assert f"audit/{slug(up)}: schedule every 0:00:10 (UTC), next 20" in graft(up, "status").stdout
+    planned = f"audit/{slug(up)}: schedule every 0:00:10 (UTC), next 20"
+    until(lambda: planned in graft(up, "status").stdout, "run that the server has planned")
     (run, *_) = until(lambda: runs(url, "audit", "COMPLETED"), "scheduled run that completed")
     assert run["auto_scheduled"]
     assert {"graft", slug(up)} <= set(run["tags"])
