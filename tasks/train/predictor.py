@@ -19,9 +19,8 @@ from tasks.train.model import load_model
 
 @dataclass(frozen=True)
 class Loaded:
-    """A trained network in evaluation mode, its backbone's reference, and the folder that it came from."""
+    """A trained network in evaluation mode, and its backbone's reference."""
 
-    folder: Path
     net: TransferNet
     backbone: BackboneRef
 
@@ -32,7 +31,7 @@ def load(folder: Path) -> Loaded:
     Raises BrokenArtifact where it is missing or broken.
     """
     net, record = load_model(folder)
-    return Loaded(folder, net, backbone_ref(record["backbone"]))
+    return Loaded(net, backbone_ref(record["backbone"]))
 
 
 @dataclass(frozen=True)
